@@ -1,0 +1,31 @@
+"""Runs a management command and turns foreseeable failures into one line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+
+def run(argv: list[str]) -> int:
+    """Run ``argv`` as Django would.
+
+    Returns the exit status: 0 done, 1 the data or a gate said no, 2 wrong usage or a missing precondition
+    (database down, unreadable setting).
+    """
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+    from django.db.utils import OperationalError
+
+    from config.conf import ConfigurationError
+
+    try:
+        execute_from_command_line(argv)
+    except (ConfigurationError, ImproperlyConfigured) as error:
+        sys.stderr.write(f"Configuration: {error}\n")
+        return 2
+    except OperationalError as error:
+        first = str(error).strip().splitlines()[0]
+        sys.stderr.write(
+            f"Database: {first} - check DATABASE_URL, or unset it to use the embedded PostgreSQL. Nothing was written.\n"
+        )
+        return 2
+    return 0

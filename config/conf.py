@@ -1,0 +1,111 @@
+"""Every setting that comes from the environment, with its type, default and meaning.
+
+``docs/settings.md`` is made from this file (``manage.py settings_table``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+class ConfigurationError(Exception):
+    """A setting has a value that cannot be used; the message names it and says what it takes."""
+
+
+class Env(BaseSettings):
+    """Settings read from environment variables; the variable's name is the alias."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    mode: Literal["development", "production"] = Field(
+        "development",
+        alias="FORECOURT_MODE",
+        description="`production` turns on HTTPS redirects, secure cookies and HSTS, and asks for a secret key.",
+    )
+    debug: bool = Field(False, alias="FORECOURT_DEBUG", description="Django's debug pages. Never on a reachable host.")
+    database_url: str | None = Field(
+        None,
+        alias="DATABASE_URL",
+        description="`postgresql://…` of a PostgreSQL ≥ 15. Empty: an embedded PostgreSQL under the data folder. "
+        "Session pooling only: the tenant's search path is set once per session.",
+    )
+    data_dir: Path = Field(
+        BASE_DIR / ".data",
+        alias="FORECOURT_DATA_DIR",
+        description="Folder of the embedded PostgreSQL, artifacts, demo files and generated secrets.",
+    )
+    database_name: str = Field(
+        "forecourt", alias="FORECOURT_DATABASE_NAME", description="Database name in the embedded PostgreSQL."
+    )
+    secret_key: str | None = Field(
+        None,
+        alias="FORECOURT_SECRET_KEY",
+        description="Signing key, at least 50 characters. In development made up once and kept in the data folder.",
+    )
+    allowed_hosts: str = Field(
+        ".localhost,localhost,127.0.0.1",
+        alias="FORECOURT_ALLOWED_HOSTS",
+        description="Comma-separated host names; a leading dot admits every tenant's subdomain.",
+    )
+    platform_host: str = Field(
+        "localhost", alias="FORECOURT_PLATFORM_HOST", description="Host of the platform site (public schema)."
+    )
+    tenant_domain: str = Field(
+        "localhost", alias="FORECOURT_TENANT_DOMAIN", description="Tenants live at `<tenant>.<this domain>`."
+    )
+    port: int = Field(8000, ge=1, le=65535, alias="PORT", description="Port of `make run` and of the web entry point.")
+    web_threads: int = Field(8, ge=1, alias="FORECOURT_WEB_THREADS", description="Threads of the web process.")
+    workers: int = Field(2, ge=1, alias="FORECOURT_WORKERS", description="Job processes of one worker host.")
+    train_processes: int = Field(
+        2, ge=1, alias="FORECOURT_TRAIN_PROCESSES", description="Processes that one training run may use."
+    )
+    job_timeout: int = Field(
+        3600, ge=10, alias="FORECOURT_JOB_TIMEOUT", description="Seconds after which a job is stopped."
+    )
+    job_retry: int = Field(
+        3900,
+        ge=11,
+        alias="FORECOURT_JOB_RETRY",
+        description="Seconds after which an unacknowledged job is delivered again; must exceed the timeout.",
+    )
+    redis_url: str | None = Field(
+        None, alias="FORECOURT_REDIS_URL", description="Redis as the job broker. Empty: the database is the broker."
+    )
+    heartbeat_seconds: float = Field(
+        5.0, gt=0, alias="FORECOURT_RUN_HEARTBEAT_SECONDS", description="How often a running job signs that it lives."
+    )
+    lost_after_seconds: float = Field(
+        60.0,
+        gt=0,
+        alias="FORECOURT_RUN_LOST_AFTER_SECONDS",
+        description="A running job without a heartbeat for this long is marked lost and retried.",
+    )
+    trusted_origins: str = Field(
+        "",
+        alias="FORECOURT_CSRF_TRUSTED_ORIGINS",
+        description="Comma-separated origins (`https://*.example.com`) for form posts behind a proxy.",
+    )
+    upload_max_mb: int = Field(
+        512, ge=1, alias="FORECOURT_UPLOAD_MAX_MB", description="Largest file an ingest takes, in MiB."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="FORECOURT_LOG_LEVEL", description="Log level; every record carries its tenant."
+    )
+    test_database: str = Field(
+        "test_forecourt", alias="FORECOURT_TEST_DATABASE", description="Name of the database that the tests make."
+    )
+
+
+def read_env() -> Env:
+    """Read the environment; raise ``ConfigurationError`` naming each variable that cannot be used."""
+    try:
+        return Env()
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise ConfigurationError("; ".join(lines) + " (see docs/settings.md)") from error

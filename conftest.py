@@ -1,0 +1,96 @@
+"""Fixtures of the whole suite: one pair of tenants a session, real PostgreSQL, no mocks of our own code."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django_tenants.utils import schema_context
+
+from tenants.models import Tenant, TenantStatus, TenantTier
+from tenants.roles import Role
+from tenants.services.provisioning import create_tenant, ensure_platform
+
+PASSWORD = "a long passphrase for tests"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> None:
+    """Build the public tenant and the pair ``alpha`` and ``beta`` once."""
+    with django_db_blocker.unblock():
+        ensure_platform()
+        create_tenant(schema_name="alpha", name="Alpha", status=TenantStatus.ACTIVE, currency="EUR", time_zone="Europe/Berlin")
+        create_tenant(schema_name="beta", name="Beta", tier=TenantTier.ENTERPRISE, status=TenantStatus.ACTIVE)
+
+
+@pytest.fixture
+def alpha(db: None) -> Iterator[Tenant]:
+    """The connection stands in tenant alpha; what the test writes is rolled back."""
+    yield from _inside("alpha")
+
+
+@pytest.fixture
+def beta_tenant(db: None) -> Tenant:
+    """Tenant beta's row; enter its schema with ``schema_context("beta")``."""
+    return Tenant.objects.get(schema_name="beta")
+
+
+def _inside(schema_name: str) -> Iterator[Tenant]:
+    connection.set_schema_to_public()
+    tenant = Tenant.objects.get(schema_name=schema_name)
+    connection.set_tenant(tenant)
+    try:
+        yield tenant
+    finally:
+        connection.set_schema_to_public()
+
+
+@pytest.fixture
+def throwaway(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[Tenant]:
+    """A tenant whose writes are really committed, for concurrency, workers and kills; its schema is dropped afterwards."""
+    with django_db_blocker.unblock():
+        connection.set_schema_to_public()
+        name = f"throwaway_{next(_numbers)}"
+        tenant = create_tenant(schema_name=name, name=name, status=TenantStatus.ACTIVE)
+        connection.set_tenant(tenant)
+        try:
+            yield tenant
+        finally:
+            connection.set_schema_to_public()
+            with connection.cursor() as cursor:
+                cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
+                cursor.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant.pk])
+                cursor.execute("DELETE FROM tenants_heartbeat WHERE schema_name = %s", [name])
+                cursor.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant.pk])
+            connection.close()
+
+
+@pytest.fixture
+def make_user() -> Callable[..., User]:
+    """Make a user of the current schema with the named roles: ``make_user("ann", Role.REVIEWER)``."""
+
+    def make(username: str, *roles: Role, **fields: object) -> User:
+        user = User.objects.create_user(username=username, password=PASSWORD, is_staff=True, **fields)
+        user.groups.set(Group.objects.filter(name__in=[role.value for role in roles]))
+        return user
+
+    return make
+
+
+@pytest.fixture
+def client_of() -> Callable[..., Client]:
+    """A browser-like client on a tenant's host, logged in: ``client_of("alpha", user)``."""
+
+    def make(schema_name: str, user: User | None = None) -> Client:
+        client = Client(headers={"host": f"{schema_name.replace('_', '-')}.localhost"})
+        if user is not None:
+            with schema_context(schema_name):
+                client.force_login(user)
+        return client
+
+    return make

@@ -1,0 +1,1 @@
+"""Series, models, evaluation, promotion."""

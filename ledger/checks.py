@@ -1,0 +1,36 @@
+"""System checks of the background work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def queue_settings_are_safe(**kwargs: Any) -> list[CheckMessage]:
+    """A job must end before the broker delivers it again; attempts are finite; missed schedules do not pile up."""
+    cluster = settings.Q_CLUSTER
+    problems: list[CheckMessage] = []
+    if cluster["retry"] <= cluster["timeout"]:
+        problems.append(
+            Error(
+                f"The broker delivers a job again after {cluster['retry']} s, but it may run for {cluster['timeout']} s.",
+                hint="Set FORECOURT_JOB_RETRY above FORECOURT_JOB_TIMEOUT.",
+                id="ledger.E001",
+            )
+        )
+    if not cluster.get("max_attempts"):
+        problems.append(Error("Deliveries without end: set Q_CLUSTER['max_attempts'].", id="ledger.E002"))
+    if cluster.get("catch_up", True):
+        problems.append(Error("Missed schedules would pile up: set Q_CLUSTER['catch_up'] to False.", id="ledger.E003"))
+    if settings.RUN_LOST_AFTER_SECONDS < 3 * settings.RUN_HEARTBEAT_SECONDS:
+        problems.append(
+            Error(
+                "A run would be called lost after fewer than three missed heartbeats.",
+                hint="Set FORECOURT_RUN_LOST_AFTER_SECONDS to at least 3 × FORECOURT_RUN_HEARTBEAT_SECONDS.",
+                id="ledger.E004",
+            )
+        )
+    return problems

@@ -1,0 +1,53 @@
+"""Errors of the ledger's domain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.models import Run
+
+
+class LedgerError(Exception):
+    """Base of the ledger's errors; the message tells a person what to do next."""
+
+
+class DomainError(Exception):
+    """Base of every app's expected failures: its message is written for the person at the door, its ``code`` for programs."""
+
+    code = "refused"
+
+
+class UnknownJobKind(LedgerError):
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"No job of kind {kind!r} is registered.")
+
+
+class RunAlreadyLive(DomainError):
+    """Another run of the same kind and scope is queued or running."""
+
+    code = "run_already_live"
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        super().__init__(
+            f"{run.kind} is {run.get_state_display().lower()} already (started by {run.requested_by_name}). "
+            "Wait for it or cancel it first."
+        )
+
+
+class TransitionRefused(DomainError):
+    code = "transition_refused"
+
+    def __init__(self, what: str, current: str, wanted: str) -> None:
+        self.what, self.current, self.wanted = what, current, wanted
+        super().__init__(f"{what} is {current}; it cannot become {wanted}.")
+
+
+class RunCancelled(LedgerError):
+    """Raised inside a job at its next sign of progress after somebody asked for its end."""
+
+
+class LeaseLost(LedgerError):
+    """This attempt no longer owns its run (it was called lost and retried); nothing it does may be kept."""

@@ -1,0 +1,151 @@
+"""The wrapper that every background job goes through."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection, transaction
+from django.utils import timezone
+from django_tenants.utils import schema_context
+
+from ledger.context import Listener, RunContext
+from ledger.errors import DomainError, LeaseLost, RunCancelled
+from ledger.jobs import get_job
+from ledger.models import Run, RunState
+from ledger.services import runs
+from ledger.services.audit import record
+
+logger = logging.getLogger(__name__)
+
+
+def execute(schema_name: str, run_id: str) -> str:
+    """Entry point of the broker: run ``run_id`` of ``schema_name`` once, and leave on the public schema.
+
+    A message for a run that is not queued (delivered twice, cancelled, done) does nothing. Returns the run's state.
+    """
+    try:
+        with schema_context(schema_name):
+            run = _claim(uuid.UUID(run_id))
+            if run is None:
+                return "not queued"
+            return _perform(run, listener=None, raise_errors=False).state
+    finally:
+        connection.set_schema_to_public()
+
+
+def run_inline(
+    *,
+    kind: str,
+    inputs: dict[str, Any] | None = None,
+    scope: str = "",
+    idempotency_key: str | None = None,
+    requested_by: AbstractBaseUser | None = None,
+    parent: Run | None = None,
+    listener: Listener | None = None,
+) -> Run:
+    """Do the same in this process and return the ended run; a body's error is raised after it was recorded.
+
+    A run that has ``idempotency_key`` and succeeded is returned as it is.
+    """
+    run, created = runs.create(
+        kind=kind, inputs=inputs, scope=scope, idempotency_key=idempotency_key, requested_by=requested_by, parent=parent
+    )
+    if not created and run.state != RunState.QUEUED:
+        return run
+    claimed = _claim(run.pk)
+    if claimed is None:
+        return Run.objects.get(pk=run.pk)
+    return _perform(claimed, listener=listener, raise_errors=True)
+
+
+@transaction.atomic
+def _claim(run_id: uuid.UUID) -> Run | None:
+    """Take a queued run for a new attempt; ``None`` where there is nothing to take."""
+    run = Run.objects.select_for_update().filter(pk=run_id, state=RunState.QUEUED).first()
+    if run is None:
+        return None
+    now = timezone.now()
+    return runs.change_state(
+        run,
+        RunState.RUNNING,
+        attempt=run.attempt + 1,
+        started_at=run.started_at or now,
+        heartbeat_at=now,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+def _perform(run: Run, *, listener: Listener | None, raise_errors: bool) -> Run:
+    context = RunContext(run, listener=listener)
+    try:
+        with _heartbeat(run):
+            outputs = get_job(run.kind).body(context)
+    except LeaseLost:
+        logger.warning("%s went on after it was called lost; its work is dropped", run)
+        return Run.objects.get(pk=run.pk)
+    except RunCancelled:
+        return _end(run, RunState.CANCELLED)
+    except DomainError as error:
+        ended = _end(run, RunState.FAILED, error=str(error), error_code=error.code)
+        if raise_errors:
+            raise
+        return ended
+    except BaseException as error:
+        logger.exception("%s failed", run)
+        ended = _end(run, RunState.FAILED, error=f"{type(error).__name__}: {error}", error_code="crash")
+        if raise_errors or not isinstance(error, Exception):
+            raise
+        return ended
+    return _end(run, RunState.SUCCEEDED, outputs=outputs)
+
+
+@transaction.atomic
+def _end(run: Run, state: RunState, **fields: Any) -> Run:
+    """Close this attempt, unless another one owns the run by now."""
+    locked = Run.objects.select_for_update().get(pk=run.pk)
+    if locked.attempt != run.attempt or locked.state != RunState.RUNNING:
+        return locked
+    now = timezone.now()
+    log = {"attempt": run.attempt, "worker": run.worker, "outcome": state, "ended_at": now.isoformat()}
+    runs.change_state(locked, state, finished_at=now, attempts_log=[*locked.attempts_log, log], **fields)
+    record(
+        event=f"run.{state}",
+        subject=locked,
+        data={"kind": locked.kind, "error_code": locked.error_code, "error": locked.error[:500]},
+        correlation_id=locked.correlation_id,
+    )
+    return locked
+
+
+@contextmanager
+def _heartbeat(run: Run) -> Iterator[None]:
+    """Sign that the run lives, from a thread with a connection of its own, for as long as the body works."""
+    stop = threading.Event()
+    schema_name = connection.schema_name
+
+    def beat() -> None:
+        connection.set_schema(schema_name)
+        try:
+            while not stop.wait(settings.RUN_HEARTBEAT_SECONDS):
+                Run.objects.filter(pk=run.pk, attempt=run.attempt, state=RunState.RUNNING).update(
+                    heartbeat_at=timezone.now()
+                )
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name=f"heartbeat-{run.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

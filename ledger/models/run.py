@@ -1,0 +1,102 @@
+"""A background job and its life."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class RunState(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    LOST = "lost", "Lost"
+
+
+RUN_TRANSITIONS: dict[str, frozenset[str]] = {
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.FAILED}),
+    RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.LOST}),
+    RunState.LOST: frozenset({RunState.QUEUED, RunState.FAILED, RunState.CANCELLED}),
+    RunState.FAILED: frozenset({RunState.QUEUED}),  # resumed by a person
+    RunState.SUCCEEDED: frozenset(),
+    RunState.CANCELLED: frozenset(),
+}
+# A lost run that will be retried still blocks another of its kind and scope.
+LIVE_STATES = (RunState.QUEUED, RunState.RUNNING, RunState.LOST)
+
+
+class Run(models.Model):
+    """One job. Its row is the truth; the broker's message only says that there is something to do."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=80, help_text="Registered kind of job, such as forecasting.retrain.")
+    scope = models.CharField(max_length=120, blank=True, help_text="What it works on: one live run per kind and scope.")
+    idempotency_key = models.CharField(max_length=160, unique=True, help_text="The same key never makes a second run.")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    correlation_id = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
+    state = models.CharField(max_length=12, choices=RunState, default=RunState.QUEUED)
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="Number of the attempt that owns the run now.")
+    max_attempts = models.PositiveSmallIntegerField(default=3)
+    attempts_log = models.JSONField(default=list, blank=True, help_text="One entry per ended attempt.")
+    progress_done = models.PositiveIntegerField(default=0)
+    progress_total = models.PositiveIntegerField(default=0)
+    progress_message = models.CharField(max_length=240, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=120, blank=True, help_text="Host and process of the owning attempt.")
+    inputs = models.JSONField(default=dict, blank=True)
+    outputs = models.JSONField(default=dict, blank=True)
+    artifacts = models.JSONField(default=list, blank=True, help_text="Files: name, path, sha256, bytes.")
+    error_code = models.CharField(max_length=80, blank=True)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    requested_by_name = models.CharField(max_length=150, default="system")
+    queued_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-queued_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "scope"],
+                condition=Q(state__in=["queued", "running", "lost"]),
+                name="ledger_one_live_run",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "running", "succeeded", "failed", "cancelled", "lost"]),
+                name="ledger_run_state_known",
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "heartbeat_at"], name="ledger_run_state_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {str(self.id)[:8]}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE_STATES
+
+    @property
+    def progress_percent(self) -> int | None:
+        """Share done in percent, ``None`` where the total is not known."""
+        if self.state == RunState.SUCCEEDED:
+            return 100
+        if not self.progress_total:
+            return None
+        return min(100, int(100 * self.progress_done / self.progress_total))
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from start to end (or to now), ``None`` where it has not started."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()

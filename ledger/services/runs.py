@@ -1,0 +1,194 @@
+"""Every change of a run: queue, cancel, reap, resume."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from ledger.errors import RunAlreadyLive, TransitionRefused
+from ledger.jobs import get_job
+from ledger.models import LIVE_STATES, RUN_TRANSITIONS, Run, RunState
+from ledger.services.audit import actor_name, record
+
+
+def enqueue(
+    *,
+    kind: str,
+    inputs: dict[str, Any] | None = None,
+    scope: str = "",
+    idempotency_key: str | None = None,
+    requested_by: AbstractBaseUser | None = None,
+    parent: Run | None = None,
+) -> Run:
+    """Queue a run of ``kind`` in the current schema; the broker hears of it when the transaction commits.
+
+    The same ``idempotency_key`` returns the run that has it. Raises ``RunAlreadyLive`` where one of the same kind and
+    scope is live, ``UnknownJobKind``.
+    """
+    run, created = create(
+        kind=kind, inputs=inputs, scope=scope, idempotency_key=idempotency_key, requested_by=requested_by, parent=parent
+    )
+    if created:
+        send(run)
+    return run
+
+
+@transaction.atomic
+def create(
+    *,
+    kind: str,
+    inputs: dict[str, Any] | None = None,
+    scope: str = "",
+    idempotency_key: str | None = None,
+    requested_by: AbstractBaseUser | None = None,
+    parent: Run | None = None,
+) -> tuple[Run, bool]:
+    """Write the run's row without sending it anywhere; return it and whether it is new."""
+    registered = get_job(kind)
+    if idempotency_key is not None:
+        known = Run.objects.filter(idempotency_key=idempotency_key).first()
+        if known is not None:
+            return known, False
+    run = Run(
+        kind=kind,
+        scope=scope,
+        idempotency_key=idempotency_key or uuid.uuid4().hex,
+        inputs=inputs or {},
+        parent=parent,
+        max_attempts=registered.max_attempts,
+        requested_by_id=requested_by.pk if requested_by is not None else None,
+        requested_by_name=actor_name(requested_by) if requested_by or parent is None else parent.requested_by_name,
+    )
+    if parent is not None:
+        run.correlation_id = parent.correlation_id
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError:
+        same_key = Run.objects.filter(idempotency_key=run.idempotency_key).first()
+        if same_key is not None:
+            return same_key, False
+        live = Run.objects.filter(kind=kind, scope=scope, state__in=LIVE_STATES).first()
+        if live is not None:
+            raise RunAlreadyLive(live) from None
+        raise
+    record(
+        event="run.queued",
+        actor=requested_by,
+        subject=run,
+        data={"kind": kind, "scope": scope, "inputs": run.inputs},
+        correlation_id=run.correlation_id,
+    )
+    return run, True
+
+
+def send(run: Run) -> None:
+    """Tell the broker of a queued run once the current transaction has committed."""
+    from django_q.tasks import async_task
+
+    schema_name, run_id = connection.schema_name, str(run.pk)
+    transaction.on_commit(
+        lambda: async_task("ledger.execution.execute", schema_name, run_id, task_name=f"{run.kind}:{run_id[:8]}")
+    )
+
+
+def change_state(run: Run, state: RunState, **fields: Any) -> Run:
+    """Move a locked ``run`` along the transition table and save it; raise ``TransitionRefused``."""
+    if state not in RUN_TRANSITIONS[run.state]:
+        raise TransitionRefused(str(run), run.state, state)
+    run.state = state
+    for name, value in fields.items():
+        setattr(run, name, value)
+    run.save()
+    return run
+
+
+@transaction.atomic
+def cancel(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
+    """Ask for the end of a run. A queued one ends at once, a running one at its next sign of progress."""
+    run = Run.objects.select_for_update().get(pk=run_id)
+    if not run.is_live:
+        raise TransitionRefused(str(run), run.state, RunState.CANCELLED)
+    now = timezone.now()
+    if run.state == RunState.RUNNING:
+        run.cancel_requested_at = now
+        run.save(update_fields=["cancel_requested_at"])
+    else:
+        change_state(run, RunState.CANCELLED, cancel_requested_at=now, finished_at=now)
+    record(event="run.cancel_requested", actor=actor, subject=run, correlation_id=run.correlation_id)
+    return run
+
+
+@transaction.atomic
+def resume(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
+    """Queue a failed run again, with one more attempt allowed."""
+    run = Run.objects.select_for_update().get(pk=run_id)
+    change_state(
+        run, RunState.QUEUED, max_attempts=run.attempt + 1, finished_at=None, error="", error_code="", queued_at=timezone.now()
+    )
+    record(event="run.resumed", actor=actor, subject=run, correlation_id=run.correlation_id)
+    send(run)
+    return run
+
+
+def reap(*, lost_after_seconds: float | None = None) -> list[Run]:
+    """Mark the current schema's running runs without a heartbeat as lost, and queue them again within their attempts.
+
+    Also sends queued runs again whose message the broker may have lost (older than the retry time); a second
+    delivery does no harm. Returns the runs that were touched.
+    """
+    limit = settings.RUN_LOST_AFTER_SECONDS if lost_after_seconds is None else lost_after_seconds
+    silent_since = timezone.now() - timedelta(seconds=limit)
+    reaped: list[Run] = []
+    for run_id in Run.objects.filter(state=RunState.RUNNING, heartbeat_at__lt=silent_since).values_list("pk", flat=True):
+        with transaction.atomic():
+            run = (
+                Run.objects.select_for_update(skip_locked=True)
+                .filter(pk=run_id, state=RunState.RUNNING, heartbeat_at__lt=silent_since)
+                .first()
+            )
+            if run is not None:
+                reaped.append(_lose(run))
+    undelivered = timezone.now() - timedelta(seconds=settings.Q_CLUSTER["retry"])
+    for run in Run.objects.filter(state=RunState.QUEUED, queued_at__lt=undelivered):
+        Run.objects.filter(pk=run.pk, state=RunState.QUEUED).update(queued_at=timezone.now())
+        send(run)
+        reaped.append(run)
+    return reaped
+
+
+def _lose(run: Run) -> Run:
+    now = timezone.now()
+    run.attempts_log = [
+        *run.attempts_log,
+        {"attempt": run.attempt, "worker": run.worker, "outcome": RunState.LOST, "ended_at": now.isoformat()},
+    ]
+    change_state(run, RunState.LOST)
+    record(
+        event="run.lost",
+        subject=run,
+        data={"attempt": run.attempt, "worker": run.worker, "heartbeat_at": run.heartbeat_at},
+        correlation_id=run.correlation_id,
+    )
+    if run.cancel_requested_at is not None:
+        return change_state(run, RunState.CANCELLED, finished_at=now)
+    if run.attempt >= run.max_attempts:
+        change_state(
+            run,
+            RunState.FAILED,
+            finished_at=now,
+            error_code="lost",
+            error=f"Its worker went away {run.attempt} times. Look at the worker's memory and log, then resume the run.",
+        )
+        record(event="run.failed", subject=run, data={"error_code": "lost"}, correlation_id=run.correlation_id)
+        return run
+    change_state(run, RunState.QUEUED, queued_at=now, progress_done=0, progress_message="Waiting to be retried")
+    record(event="run.retried", subject=run, data={"after_attempt": run.attempt}, correlation_id=run.correlation_id)
+    send(run)
+    return run

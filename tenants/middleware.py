@@ -1,0 +1,46 @@
+"""From host to tenant."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django_tenants.middleware.main import TenantMainMiddleware
+from django_tenants.utils import get_public_schema_name
+
+
+class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the library has no type information
+    """Opens the host's tenant. An unknown host is 404 and a suspended tenant's 403, each a plain page."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        if request.path in ("/healthz",):
+            return HttpResponse("ok\n", content_type="text/plain")
+        response: HttpResponse | None = super().process_request(request)
+        if response is not None:
+            return response
+        if not request.tenant.is_serving:
+            name = request.tenant.name
+            connection.set_schema_to_public()
+            return render(request, "tenants/suspended.html", {"tenant_name": name}, status=403)
+        return None
+
+    def no_tenant_found(self, request: HttpRequest, hostname: str) -> HttpResponse:
+        return render(request, "tenants/unknown_host.html", {"host": hostname}, status=404)
+
+
+class TenantTimezoneMiddleware:
+    """Shows dates in the tenant's own time zone."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        tenant = getattr(request, "tenant", None)
+        if tenant is None or tenant.schema_name == get_public_schema_name():
+            return self.get_response(request)
+        with timezone.override(zoneinfo.ZoneInfo(tenant.time_zone)):
+            return self.get_response(request)
