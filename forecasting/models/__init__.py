@@ -1,0 +1,31 @@
+"""Tables of the tenant's demand, models, forecasts and decisions."""
+
+from forecasting.models.accuracy import AccuracyRecord
+from forecasting.models.assignment import ChampionAssignment, Channel
+from forecasting.models.demand import Demand, KnownFuture, Series
+from forecasting.models.forecast import ForecastPath, ForecastSet
+from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
+from forecasting.models.promotion import PROMOTION_TRANSITIONS, PromotionRequest, RequestState
+from forecasting.models.registry import VERSION_TRANSITIONS, ModelArtifact, ModelSpec, ModelVersion, VersionStatus
+
+__all__ = [
+    "PROMOTION_TRANSITIONS",
+    "VERSION_TRANSITIONS",
+    "AccuracyRecord",
+    "ChampionAssignment",
+    "Channel",
+    "Demand",
+    "ForecastPath",
+    "ForecastSet",
+    "GatePolicy",
+    "GateReport",
+    "HoldoutAccess",
+    "KnownFuture",
+    "ModelArtifact",
+    "ModelSpec",
+    "ModelVersion",
+    "PromotionRequest",
+    "RequestState",
+    "Series",
+    "VersionStatus",
+]

@@ -1,0 +1,72 @@
+"""A request to make a candidate champion, and a person's decision."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from forecasting.models.assignment import Channel
+from forecasting.models.gate import GateReport
+from forecasting.models.registry import ModelVersion
+
+
+class RequestState(models.TextChoices):
+    PENDING = "pending", "Pending"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    LAPSED = "lapsed", "Lapsed"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+
+
+PROMOTION_TRANSITIONS: dict[str, frozenset[str]] = {
+    RequestState.PENDING: frozenset(
+        {RequestState.APPROVED, RequestState.REJECTED, RequestState.LAPSED, RequestState.WITHDRAWN}
+    ),
+    RequestState.APPROVED: frozenset(),
+    RequestState.REJECTED: frozenset(),
+    RequestState.LAPSED: frozenset(),
+    RequestState.WITHDRAWN: frozenset(),
+}
+
+
+class PromotionRequest(models.Model):
+    """Bound to the hash of what was judged. It lapses when any of that changes, or after the policy's days."""
+
+    channel = models.CharField(max_length=12, choices=Channel, default=Channel.LIVE)
+    candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotion_requests")
+    champion = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="promotion_requests_against"
+    )
+    gate_report = models.ForeignKey(GateReport, on_delete=models.PROTECT, related_name="promotion_requests")
+    evidence_hash = models.CharField(max_length=64, help_text="SHA-256 of candidate, champion, policy and gate results.")
+    state = models.CharField(max_length=12, choices=RequestState, default=RequestState.PENDING)
+    reason = models.TextField(help_text="Why the requester asks.")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    requested_by_name = models.CharField(max_length=150)
+    requested_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    decided_by_name = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decision_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-requested_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel"], condition=Q(state="pending"), name="forecasting_one_pending_request"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["approved", "rejected"])
+                | (~Q(decided_by_name="") & ~Q(decision_reason="") & ~Q(decided_by_name=models.F("requested_by_name"))),
+                name="forecasting_four_eyes",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"v{self.candidate.number} for {self.channel} ({self.get_state_display().lower()})"
