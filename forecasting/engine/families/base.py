@@ -1,0 +1,66 @@
+"""What every model family offers."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from forecasting.engine.panel import Panel
+from forecasting.engine.types import ModelSpec
+
+
+class Fitted(Protocol):
+    """A fitted family. `declined` has columns unique_id, reason."""
+
+    family: str
+    trained_until: date
+    declined: pd.DataFrame
+
+    def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
+        """Forecast `horizon` steps after the panel's last day: columns unique_id, ds, yhat (>= 0, finite).
+
+        The panel is the known history up to the origin; nothing is refitted. Declined series have no rows.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says of it (features, lags, parameters), as JSON values."""
+        ...
+
+    def save(self, directory: Path) -> list[str]:
+        """Write native files (no pickle) into `directory`; return their names."""
+        ...
+
+
+class Family(Protocol):
+    """A family: it fits, and it loads what it saved. `can_roll`: new days enter its forecasts without a refit."""
+
+    name: str
+    can_roll: bool
+
+    def fit(self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None) -> Fitted:
+        """Fit on the whole panel. Deterministic for the same panel and spec."""
+        ...
+
+    def load(self, directory: Path) -> Fitted:
+        """Inverse of `Fitted.save`; predicts bit-identically."""
+        ...
+
+
+def horizon_frame(panel: Panel, horizon: int, ids: Any = None) -> pd.DataFrame:
+    """unique_id × the `horizon` steps after the panel's last day, sorted."""
+    ids = panel.ids if ids is None else ids
+    last = panel.history["ds"].max()
+    ahead = last + panel.step * pd.Series(range(1, horizon + 1))
+    return pd.DataFrame(
+        {"unique_id": pd.Series(ids).repeat(horizon).to_numpy(), "ds": pd.concat([ahead] * len(ids)).to_numpy()}
+    )
+
+
+def no_declines() -> pd.DataFrame:
+    """An empty table of declined series."""
+    return pd.DataFrame({"unique_id": pd.Series(dtype="int64"), "reason": pd.Series(dtype="object")})

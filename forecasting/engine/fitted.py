@@ -1,0 +1,204 @@
+"""A fitted model: what a ModelVersion holds, forecasts from, stores and loads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.engine.combine import combine
+from forecasting.engine.conformal import Calibration
+from forecasting.engine.errors import ArtifactCorrupt, NoUsableSeries
+from forecasting.engine.families import Fitted, get_family
+from forecasting.engine.families.base import horizon_frame
+from forecasting.engine.panel import STEP_DAYS, Panel, classify
+from forecasting.engine.types import ModelSpec, TrainingWindow
+
+MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
+MANIFEST_VERSION = 1
+LIBRARIES = ("lightgbm", "mlforecast", "prophet", "numpy", "pandas", "coreforecast")
+COLD_START_STEPS = {"D": 28, "W": 8}
+ABSURD = 10.0
+FORECAST_COLUMNS = ("unique_id", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi95", "family", "flags")
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """One fit of a spec, with the calibration of its intervals.
+
+    classes: unique_id -> demand class at fit time. ceilings: unique_id -> largest day seen in training.
+    """
+
+    spec: ModelSpec
+    parts: Mapping[str, Fitted]
+    calibration: Calibration
+    classes: Mapping[int, str]
+    ceilings: Mapping[int, float]
+    window: TrainingWindow | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def declined(self) -> pd.DataFrame:
+        """unique_id, family, reason of every series a family declined."""
+        tables = [part.declined.assign(family=name) for name, part in self.parts.items()]
+        return pd.concat(tables, ignore_index=True)[["unique_id", "family", "reason"]]
+
+    def forecast(self, panel: Panel, horizon: int) -> pd.DataFrame:
+        """Forecast `horizon` steps after the panel's last day without refitting; one row per series and step.
+
+        Columns: unique_id, ds, h (1..horizon), yhat, lo80, hi80, lo95, hi95 (finite, >= 0, ordered), family (that made
+        it), flags (comma-separated: cold_start, fallback, declined:<family>, fit_age:<steps>, capped).
+        Raises MissingRegressor, NoUsableSeries.
+        """
+        if not len(panel.history):
+            raise NoUsableSeries("the panel is empty")
+        frame = horizon_frame(panel, horizon)
+        frame.insert(2, "h", np.tile(np.arange(1, horizon + 1), len(panel.ids)))
+        for name, part in self.parts.items():
+            made = part.predict(panel, horizon).rename(columns={"yhat": name})
+            frame = frame.merge(made, on=["unique_id", "ds"], how="left", sort=False)
+        classes = pd.Series(dict(self.classes), dtype=object)
+        new = sorted(set(panel.ids.tolist()) - set(self.classes))
+        if new:
+            classes = pd.concat([classes, classify(panel.subset(new))])
+        made = combine(frame, self.spec.weights, classes)
+        frame = frame[["unique_id", "ds", "h"]].join(made)
+        frame = self._bounded(frame, panel)
+        frame = self._flagged(frame, panel)
+        frame = self.calibration.apply(frame)
+        return frame[list(FORECAST_COLUMNS)].reset_index(drop=True)
+
+    def _bounded(self, frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+        """No forecast is absurd in the light of the history: cut at ten times the largest day, and flagged."""
+        seen = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
+        top = frame["unique_id"].map(seen).to_numpy(dtype="float64")
+        limit = np.where(top > 0, ABSURD * top, np.inf)
+        over = frame["yhat"].to_numpy() > limit
+        frame["yhat"] = np.clip(np.nan_to_num(frame["yhat"].to_numpy(dtype="float64"), nan=0.0), 0.0, limit)
+        frame.loc[over, "flags"] = frame.loc[over, "flags"].map(lambda text: _join(text, "capped"))
+        return frame
+
+    def _flagged(self, frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+        history = panel.history
+        steps = history.groupby("unique_id").size()
+        young = set(steps.index[steps < COLD_START_STEPS[panel.grain]]) | (set(panel.ids.tolist()) - set(self.classes))
+        mask = frame["unique_id"].isin(young)
+        frame.loc[mask, "flags"] = frame.loc[mask, "flags"].map(lambda text: _join("cold_start", text))
+        for name, part in self.parts.items():
+            age = (panel.last_day - part.trained_until).days // STEP_DAYS[panel.grain]
+            if age > 0 and not get_family(name).can_roll:
+                mask = frame["family"].str.contains(name, regex=False)
+                frame.loc[mask, "flags"] = frame.loc[mask, "flags"].map(lambda text, a=age: _join(text, f"fit_age:{a}"))
+        return frame
+
+    def manifest(self) -> dict[str, Any]:
+        """What is stored beside the files: spec, partition, features, calibration, versions, hashes."""
+        return {
+            "manifest_version": MANIFEST_VERSION,
+            "spec": self.spec.to_json(),
+            "spec_sha256": self.spec.sha256,
+            "partition": self.window.to_json() if self.window is not None else None,
+            "data_fingerprint": self.window.fingerprint if self.window is not None else None,
+            "families": {name: part.describe() for name, part in self.parts.items()},
+            "classes": {str(k): v for k, v in self.classes.items()},
+            "ceilings": {str(k): v for k, v in self.ceilings.items()},
+            "calibration": {"file": CALIBRATION, "residuals": self.calibration.residuals},
+            "libraries": {name: metadata.version(name) for name in LIBRARIES},
+            "files": dict(self.files),
+        }
+
+    def save(self, directory: Path) -> list[str]:
+        """Write the artifact's files into `directory` (made if missing); return their names, the manifest last."""
+        directory.mkdir(parents=True, exist_ok=True)
+        names = [name for part in self.parts.values() for name in part.save(directory)]
+        text = json.dumps(self.calibration.to_json(), sort_keys=True, allow_nan=False)
+        (directory / CALIBRATION).write_text(text, encoding="utf-8")
+        names.append(CALIBRATION)
+        body = {**self.manifest(), "files": {name: file_sha256(directory / name) for name in names}}
+        text = json.dumps(body, sort_keys=True, indent=1, allow_nan=False)
+        (directory / MANIFEST).write_text(text, encoding="utf-8")
+        return [*names, MANIFEST]
+
+    @classmethod
+    def load(cls, directory: Path, *, manifest_sha256: str | None = None) -> FittedModel:
+        """Verify every hash, then load. No stored code runs. Raises ArtifactCorrupt before anything is parsed by a
+        library; with `manifest_sha256` (kept in the registry) the manifest itself is verified too."""
+        body = read_manifest(directory, manifest_sha256=manifest_sha256)
+        spec = ModelSpec.from_json(body["spec"])
+        calibration = json.loads((directory / CALIBRATION).read_text(encoding="utf-8"))
+        return cls(
+            spec=spec,
+            parts={name: get_family(name).load(directory) for name in spec.families},
+            calibration=Calibration.from_json(calibration),
+            classes={int(k): v for k, v in body["classes"].items()},
+            ceilings={int(k): v for k, v in body["ceilings"].items()},
+            window=TrainingWindow.from_json(body["partition"]) if body["partition"] else None,
+            files=body["files"],
+        )
+
+
+def _join(*texts: str) -> str:
+    return ",".join(text for text in texts if text)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_manifest(directory: Path, *, manifest_sha256: str | None = None) -> dict[str, Any]:
+    """The manifest, after verifying the SHA-256 of every file it lists; raises ArtifactCorrupt."""
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise ArtifactCorrupt(MANIFEST, "a manifest", "no file")
+    if manifest_sha256 is not None and file_sha256(path) != manifest_sha256:
+        raise ArtifactCorrupt(MANIFEST, manifest_sha256, file_sha256(path))
+    try:
+        body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        files = dict(body["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactCorrupt(MANIFEST, "a JSON manifest that lists its files", type(error).__name__) from error
+    for name, expected in sorted(files.items()):
+        if Path(name).name != name:
+            raise ArtifactCorrupt(name, "a plain file name", "a path")
+        found = file_sha256(directory / name) if (directory / name).is_file() else "no file"
+        if found != expected:
+            raise ArtifactCorrupt(name, expected, found)
+    return body
+
+
+def fit(
+    panel: Panel,
+    spec: ModelSpec,
+    calibration: Calibration,
+    *,
+    window: TrainingWindow | None = None,
+    executor: Executor | None = None,
+) -> FittedModel:
+    """Fit every family of the spec on the whole panel. With a window, the panel is checked against it first.
+
+    Raises PartitionViolation, NoUsableSeries, MissingRegressor.
+    """
+    if not len(panel.history):
+        raise NoUsableSeries("the panel is empty")
+    if window is not None:
+        window.check(panel.history)
+    parts = {name: get_family(name).fit(panel, spec, executor=executor) for name in spec.families}
+    top = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
+    return FittedModel(
+        spec=spec,
+        parts=parts,
+        calibration=calibration,
+        classes={int(k): str(v) for k, v in classify(panel).items()},
+        ceilings={int(k): float(v) for k, v in top.items()},
+        window=window,
+    )

@@ -1,0 +1,266 @@
+"""The orchestration, pure: search, evaluate, fit, forecast the holdout, assess it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.engine.backtest import (
+    Backtest,
+    Progress,
+    actuals,
+    backtest,
+    require_history,
+    rolling_origins,
+    training_scales,
+)
+from forecasting.engine.bootstrap import Evidence, no_evidence, paired_bootstrap
+from forecasting.engine.business import BusinessPolicy, BusinessScores, business_scores, unit_values
+from forecasting.engine.combine import SweepPoint, choose_spec, combine
+from forecasting.engine.conformal import Calibration
+from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.panel import STEP_DAYS, Panel, classify
+from forecasting.engine.scores import ScoreSet, compare_families, score_frame
+from forecasting.engine.types import ModelSpec, TrainingWindow
+
+WEEK_STEPS = {"D": 7, "W": 1}
+STRIDE = 7
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What a search compares, and how. horizon, step and gap are in steps of the grain."""
+
+    families: tuple[str, ...] = ("seasonal_naive", "lightgbm", "prophet")
+    horizon: int = 14
+    origins: int = 4
+    step: int | None = None
+    gap: int = 0
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    prophet_top_n: int = 12
+    seed: int = 2017
+
+    def base_spec(self, panel: Panel) -> ModelSpec:
+        """The spec that fits all the families compared."""
+        return ModelSpec(
+            families=self.families,
+            horizon=self.horizon,
+            season_length=panel.season_length,
+            grain=panel.grain,
+            params=self.params,
+            prophet_top_n=self.prophet_top_n,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A spec on the rolling origins: its combined forecasts (with intervals), calibration and scores.
+
+    frame: unique_id, origin, ds, h, y, censored, yhat, naive, family, flags, lo80, hi80, lo95, hi95. Its intervals come
+    from the same residuals, so their coverage here is a check of the fit, not evidence; the holdout is.
+    """
+
+    backtest: Backtest
+    frame: pd.DataFrame
+    calibration: Calibration
+    scores: ScoreSet
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """The spec proposed, why, and everything compared on the way. `evaluation` is of the chosen spec."""
+
+    spec: ModelSpec
+    reason: str
+    backtest: Backtest
+    scores_by_family: Mapping[str, ScoreSet]
+    sweep: tuple[SweepPoint, ...]
+    declined: pd.DataFrame
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One side of the gate: scores on the sealed holdout.
+
+    rows_sha256 identifies the rows judged (series, origin, day, actual), so that two sides can be held to the same.
+    """
+
+    scores: ScoreSet
+    business: BusinessScores
+    rows_sha256: str
+    origins: tuple[date, ...]
+    series_origins: int
+    holdout_days: int
+
+
+def search(
+    panel: Panel, config: SearchConfig, *, progress: Progress | None = None, executor: Executor | None = None
+) -> SearchOutcome:
+    """Compare families and their ensembles on rolling origins inside `panel` (the training side only); choose a spec.
+
+    Raises HistoryTooShort, NoUsableSeries, MissingRegressor.
+    """
+    base = config.base_spec(panel)
+    require_history(panel, base, config.origins, config.step, config.gap)
+    origins = rolling_origins(panel.last_day, config.horizon, config.origins, config.step, config.gap, panel.grain)
+    result = backtest(panel, base, origins, gap=config.gap, executor=executor, progress=progress)
+    classes = classify(panel.upto(origins[0])).reindex(panel.ids).fillna(classify(panel))
+    spec, sweep, reason = choose_spec(result, base, classes)
+    return SearchOutcome(
+        spec=spec,
+        reason=reason,
+        backtest=result,
+        scores_by_family=compare_families(result.frame, result.scales, result.families, classes=classes),
+        sweep=tuple(sweep),
+        declined=result.declined,
+        evaluation=evaluate_backtest(panel, spec, result),
+    )
+
+
+def evaluate(
+    panel: Panel,
+    spec: ModelSpec,
+    *,
+    origins: int = 4,
+    step: int | None = None,
+    gap: int = 0,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> Evaluation:
+    """Backtest one spec on rolling origins inside `panel`, calibrate its intervals, score it. Raises as `search`."""
+    require_history(panel, spec, origins, step, gap)
+    days = rolling_origins(panel.last_day, spec.horizon, origins, step, gap, panel.grain)
+    return evaluate_backtest(panel, spec, backtest(panel, spec, days, gap=gap, executor=executor, progress=progress))
+
+
+def evaluate_backtest(panel: Panel, spec: ModelSpec, result: Backtest) -> Evaluation:
+    """The evaluation of a spec whose families are all in the backtest; fits nothing."""
+    classes = classify(panel)
+    frame = result.frame[["unique_id", "origin", "ds", "h", "y", "censored"]]
+    frame = frame.join(combine(result.frame, spec.weights, classes))
+    if "seasonal_naive" in result.frame.columns:
+        frame = frame.assign(naive=result.frame["seasonal_naive"])
+    week = WEEK_STEPS[spec.grain]
+    calibration = Calibration.fit(frame, classes, week_steps=week)
+    frame = calibration.apply(frame)
+    stores = _stores(panel)
+    scores = score_frame(
+        frame, result.scales, quantiles=calibration.quantiles(frame), classes=classes, stores=stores, week_steps=week
+    )
+    return Evaluation(result, frame, calibration, scores)
+
+
+def _stores(panel: Panel) -> pd.Series | None:
+    if "store_id" not in panel.static.columns:
+        return None
+    return panel.static.set_index("unique_id")["store_id"]
+
+
+def holdout_origins(window: TrainingWindow, every: int = STRIDE) -> list[date]:
+    """Origins inside a sealed window: the day before it starts, then every `every` days. Raises ValueError unsealed."""
+    if window.holdout_start is None or window.holdout_end is None:
+        raise ValueError("the window has no sealed holdout")
+    first = window.holdout_start - timedelta(days=1)
+    return [first + timedelta(days=d) for d in range(0, window.holdout_days, every)]
+
+
+def holdout_forecasts(
+    panel_full: Panel, fitted: FittedModel, window: TrainingWindow, *, every: int = STRIDE, horizon: int | None = None
+) -> pd.DataFrame:
+    """Forecasts of the sealed holdout beside its actuals, from weekly origins; nothing is refitted.
+
+    panel_full: history through `window.holdout_end`. Each origin sees the days revealed by then; the horizon (default
+    the spec's, in steps) is capped at the holdout's end. Columns as `FittedModel.forecast` plus origin, y, censored.
+    """
+    parts = []
+    step = STEP_DAYS[panel_full.grain]
+    end = pd.Timestamp(window.holdout_end)
+    for origin in holdout_origins(window, every):
+        left = (end - pd.Timestamp(origin)).days // step
+        steps = min(horizon or fitted.spec.horizon, left)
+        if steps < 1:
+            continue
+        known = panel_full.upto(origin)
+        made = fitted.forecast(known, steps)
+        made.insert(1, "origin", pd.Timestamp(origin))
+        truth = actuals(panel_full, origin, steps)
+        parts.append(made.merge(truth, on=["unique_id", "ds"], how="inner", sort=False))
+    return pd.concat(parts, ignore_index=True)
+
+
+def naive_forecasts(panel_full: Panel, holdout: pd.DataFrame) -> pd.Series:
+    """Seasonal-naive forecasts of the same rows as a holdout frame (aligned with it), from the same origins."""
+    from forecasting.engine.families import get_family
+
+    out = pd.Series(np.nan, index=holdout.index)
+    spec = ModelSpec(("seasonal_naive",), season_length=panel_full.season_length, grain=panel_full.grain)
+    for origin, rows in holdout.groupby("origin"):
+        known = panel_full.upto(origin)
+        made = get_family("seasonal_naive").fit(known, spec).predict(known, int(rows["h"].max()))
+        keyed = made.set_index(["unique_id", "ds"])["yhat"]
+        out.loc[rows.index] = keyed.reindex(pd.MultiIndex.from_frame(rows[["unique_id", "ds"]])).to_numpy()
+    return out
+
+
+def assess(
+    panel_full: Panel, fitted: FittedModel, holdout: pd.DataFrame, policy: BusinessPolicy | None = None
+) -> Assessment:
+    """Scores and business scores of a holdout frame; denominators and prices come from the training side only."""
+    policy = policy or BusinessPolicy()
+    first = holdout["origin"].min()
+    train = panel_full.upto(first)
+    scales = training_scales(train, first.date(), fitted.spec.season_length).drop(columns="origin")
+    origins = tuple(sorted({day.date() for day in holdout["origin"]}))
+    every = pd.DataFrame({"origin": pd.to_datetime(list(origins))}).astype({"origin": holdout["origin"].dtype})
+    frame = holdout.assign(naive=naive_forecasts(panel_full, holdout))
+    scores = score_frame(
+        frame,
+        scales.merge(every, how="cross"),
+        quantiles=fitted.calibration.quantiles(frame),
+        classes=pd.Series(dict(fitted.classes), dtype=object),
+        stores=_stores(panel_full),
+        week_steps=WEEK_STEPS[fitted.spec.grain],
+    )
+    known = frame.loc[~frame["censored"]]
+    return Assessment(
+        scores=scores,
+        business=business_scores(frame, fitted.calibration, unit_values(train), policy, grain=fitted.spec.grain),
+        rows_sha256=rows_sha256(holdout),
+        origins=origins,
+        series_origins=len(known[["unique_id", "origin"]].drop_duplicates()),
+        holdout_days=int(known["ds"].nunique()) * STEP_DAYS[panel_full.grain],
+    )
+
+
+def rows_sha256(holdout: pd.DataFrame) -> str:
+    """Identity of the rows judged: series, origin, day, actual, censored - whatever their order."""
+    rows = holdout[["unique_id", "origin", "ds", "y", "censored"]].sort_values(["unique_id", "origin", "ds"])
+    digest = hashlib.sha256()
+    for column in rows.columns:
+        values = rows[column]
+        kind = {"y": "float64", "censored": "bool"}.get(column, "int64")
+        digest.update(np.ascontiguousarray(values.to_numpy().astype(kind)).tobytes())
+    return digest.hexdigest()
+
+
+def cost_evidence(champion: Assessment, candidate: Assessment, *, seed: int = 2017, resamples: int = 2000) -> Evidence:
+    """Paired bootstrap over series of the total cost; without costs there is no evidence, and it says so."""
+    ours, theirs = candidate.business.series_cost, champion.business.series_cost
+    if ours is None or theirs is None:
+        return no_evidence("total cost is unavailable for the champion or the candidate")
+    return paired_bootstrap(theirs, ours, seed=seed, resamples=resamples)
+
+
+__all__ = [
+    "Assessment", "Evaluation", "SearchConfig", "SearchOutcome", "assess", "cost_evidence", "evaluate",
+    "evaluate_backtest", "fit", "holdout_forecasts", "holdout_origins", "naive_forecasts", "search",
+]  # fmt: skip
