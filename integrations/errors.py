@@ -1,0 +1,149 @@
+"""Errors of the integrations' domain. ``exit_status`` is what a command ends with: 1 the data said no, 2 wrong usage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger.errors import DomainError
+
+if TYPE_CHECKING:
+    from integrations.engine.contract import ContractInvalid
+
+
+class IntegrationError(DomainError):
+    """Base of this app's expected failures."""
+
+    exit_status = 2
+
+
+class NoDemandSink(IntegrationError):
+    code = "no_demand_sink"
+
+    def __init__(self) -> None:
+        super().__init__("No app stores demand here. Add the forecasting app to INSTALLED_APPS and start again.")
+
+
+class ContractUnusable(IntegrationError):
+    """A contract's text breaks the format; ``findings`` name each key and its fix."""
+
+    code = "contract_invalid"
+
+    def __init__(self, problem: ContractInvalid, name: str = "") -> None:
+        self.findings = problem.findings
+        super().__init__(f"{name}: {problem}" if name else str(problem))
+
+
+class ContractOfAnotherTenant(IntegrationError):
+    code = "contract_of_another_tenant"
+
+    def __init__(self, contract_tenant: str, schema_name: str) -> None:
+        self.contract_tenant, self.schema_name = contract_tenant, schema_name
+        super().__init__(
+            f"The contract is for tenant {contract_tenant!r}, not for {schema_name!r}. "
+            f"Use that tenant's name, or write 'tenant: {schema_name.replace('_', '-')}' into the contract."
+        )
+
+
+class ContractAltered(IntegrationError):
+    """A stored body no longer has the hash it was saved with."""
+
+    code = "contract_altered"
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"The stored contract {label} was altered outside the application. Save it as a new version.")
+
+
+class SourceTypeDiffers(IntegrationError):
+    code = "source_type_differs"
+
+    def __init__(self, name: str, existing: str, wanted: str) -> None:
+        self.name, self.existing, self.wanted = name, existing, wanted
+        super().__init__(
+            f"Source {name!r} is of type {existing}, the contract says {wanted}. Correct source_type, or name another source."
+        )
+
+
+class ContractOfAnotherSource(IntegrationError):
+    code = "contract_of_another_source"
+
+    def __init__(self, contract_source: str, name: str) -> None:
+        self.contract_source, self.name = contract_source, name
+        super().__init__(f"The contract is for source {contract_source!r}, not for {name!r}. Save it under that source.")
+
+
+class SourcePaused(IntegrationError):
+    code = "source_paused"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"Source {name!r} is paused and takes no files. Resume it first.")
+
+
+class TenantSuspended(IntegrationError):
+    code = "tenant_suspended"
+
+    def __init__(self, schema_name: str, reason: str) -> None:
+        self.schema_name, self.reason = schema_name, reason
+        why = f" ({reason})" if reason else ""
+        super().__init__(f"Tenant {schema_name!r} is suspended{why}. A platform operator has to activate it first.")
+
+
+class FilesMissing(IntegrationError):
+    """No file fits a role that the contract needs."""
+
+    code = "files_missing"
+
+    def __init__(self, role: str, patterns: Mapping[str, str], folder: Path, found: Sequence[str]) -> None:
+        self.role, self.patterns, self.folder, self.found = role, dict(patterns), folder, tuple(found)
+        wanted = ", ".join(f"{name} {pattern!r}" for name, pattern in patterns.items())
+        there = ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
+        super().__init__(
+            f"No {role} file in {folder}. The contract looks for {wanted}; the folder holds {there or 'no files'}. "
+            "Rename the file, or correct the pattern."
+        )
+
+
+class FileUnusable(IntegrationError):
+    """A file is not there, is no file, or may not be read."""
+
+    code = "file_unusable"
+
+    def __init__(self, path: Path | str, problem: str, fix: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path} {problem}. {fix}")
+
+
+class FileFitsSeveralRoles(IntegrationError):
+    code = "file_fits_several_roles"
+
+    def __init__(self, name: str, roles: Sequence[str]) -> None:
+        self.name, self.roles = name, tuple(roles)
+        super().__init__(
+            f"{name} fits the patterns of {' and '.join(roles)} alike. Make the patterns in the contract's files: distinct."
+        )
+
+
+class FileChangedWhileRead(IntegrationError):
+    code = "file_changed"
+    exit_status = 1
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} changed while it was read; nothing was loaded. Send it again when it is complete.")
+
+
+class BatchRefused(IntegrationError):
+    """The data did not pass: the batch and its rejected rows are kept, nothing was loaded."""
+
+    code = "batch_refused"
+    exit_status = 1
+
+    def __init__(self, report: Mapping[str, Any], *, batch_id: int | None) -> None:
+        self.report, self.batch_id = report, batch_id
+        errors = [found for found in report["findings"] if found["severity"] == "error"]
+        first = f"{errors[0]['message']} {errors[0]['fix']}".strip() if errors else "See the report."
+        more = f" And {len(errors) - 1} more errors in the report." if len(errors) > 1 else ""
+        verdict = str(report["verdict"]).replace("_", " ")
+        super().__init__(f"Verdict: {verdict}. Nothing was loaded. {first}{more}")

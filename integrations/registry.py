@@ -1,0 +1,52 @@
+"""Where a higher app says how demand is stored: integrations reads and checks files, and never imports forecasting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+import pyarrow as pa
+
+from integrations.engine.contract import DataContract
+from integrations.errors import NoDemandSink
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What a sink wrote: series-days inserted or changed, series touched, and the first and last day of the batch."""
+
+    days_written: int
+    series: int
+    first_day: date | None
+    last_day: date | None
+
+
+class DemandSink(Protocol):
+    """Writes one batch of canonical demand, wholly, in the caller's transaction."""
+
+    def __call__(
+        self,
+        *,
+        demand: pa.Table,
+        future: pa.Table | None,
+        stores: pa.Table | None,
+        products: pa.Table | None,
+        contract: DataContract,
+        batch_id: int,
+    ) -> LoadResult: ...
+
+
+_SINKS: list[DemandSink] = []
+
+
+def register_demand_sink(sink: DemandSink) -> None:
+    """Make ``sink`` the one that ingest loads into; called from the owning app's ``ready()``. The last one stands."""
+    _SINKS[:] = [sink]
+
+
+def demand_sink() -> DemandSink:
+    """The registered sink; raise ``NoDemandSink`` where no app registered one."""
+    if not _SINKS:
+        raise NoDemandSink()
+    return _SINKS[0]
