@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from ledger.errors import DomainError
@@ -33,7 +33,9 @@ class NoDemandLoaded(ForecastingError):
     code = "no_demand"
 
     def __init__(self) -> None:
-        super().__init__("No demand is loaded. Load some first: manage.py onboard SCHEMA --contract CONTRACT --data FILES.")
+        super().__init__(
+            "No demand is loaded. Load some first: manage.py onboard SCHEMA --contract CONTRACT --data FILES."
+        )
 
 
 class AsOfOutsideData(WrongRequest):
@@ -44,7 +46,9 @@ class AsOfOutsideData(WrongRequest):
     def __init__(self, as_of: date, first_day: date, newest_day: date) -> None:
         self.as_of, self.first_day, self.newest_day = as_of, first_day, newest_day
         side = "after" if as_of > newest_day else "before"
-        end = f"the newest day of demand ({newest_day})" if side == "after" else f"the first day of demand ({first_day})"
+        end = (
+            f"the newest day of demand ({newest_day})" if side == "after" else f"the first day of demand ({first_day})"
+        )
         super().__init__(f"The as-of date {as_of} is {side} {end}. Choose a day between {first_day} and {newest_day}.")
 
 
@@ -161,3 +165,129 @@ class OriginBeforeFit(WrongRequest):
         super().__init__(
             f"v{version} has seen data up to {as_of}; it cannot forecast from {origin}. Choose an origin on or after {as_of}."
         )
+
+
+# --- policy, gate and promotion -------------------------------------------------------------------------------------
+
+
+class ReasonMissing(ForecastingError):
+    """A decision without a reason."""
+
+    code = "reason_missing"
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"Say why you {what}: the reason is kept with the decision, and others will read it.")
+
+
+class PolicyInvalid(ForecastingError):
+    """A gate policy whose values cannot hold; ``problems`` maps each key to what is wrong with it."""
+
+    code = "policy_invalid"
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        listed = "; ".join(f"{key}: {problem}" for key, problem in self.problems.items())
+        super().__init__(f"The policy was not changed. Correct these values: {listed}.")
+
+
+class CandidateNotJudgeable(ForecastingError):
+    """A version that cannot be put before the gate."""
+
+    code = "candidate_not_judgeable"
+
+    def __init__(self, label: str, why: str) -> None:
+        self.label, self.why = label, why
+        super().__init__(f"{label} cannot be judged: {why}")
+
+
+class PromotionNotEligible(ForecastingError):
+    """No eligible judgement stands behind this candidate; ``failing`` names the gates that did not pass."""
+
+    code = "promotion_not_eligible"
+
+    def __init__(self, label: str, why: str, failing: Sequence[str] = ()) -> None:
+        self.label, self.why, self.failing = label, why, tuple(failing)
+        gates = f" Failing gates: {', '.join(self.failing)}." if self.failing else ""
+        super().__init__(f"{label} cannot be promoted: {why}{gates}")
+
+
+class RequestAlreadyPending(ForecastingError):
+    """A channel has one pending request at most."""
+
+    code = "request_already_pending"
+
+    def __init__(self, request_id: int, label: str, channel: str) -> None:
+        self.request_id, self.label, self.channel = request_id, label, channel
+        super().__init__(
+            f"{label} is waiting for a decision on the {channel} channel already (request {request_id}). "
+            "Have it decided or withdrawn first."
+        )
+
+
+class RequestNotFound(ForecastingError):
+    code = "request_not_found"
+
+    def __init__(self, request_id: object) -> None:
+        self.request_id = request_id
+        super().__init__(f"There is no promotion request {request_id}. Open Approvals to see those that exist.")
+
+
+class RequestNotPending(ForecastingError):
+    """The request was decided, lapsed or withdrawn already."""
+
+    code = "request_not_pending"
+
+    def __init__(self, request_id: int, state: str, by: str) -> None:
+        self.request_id, self.state, self.by = request_id, state, by
+        who = f" by {by}" if by else ""
+        super().__init__(
+            f"Request {request_id} is {state}{who} and cannot be decided again. Ask for a new one if needed."
+        )
+
+
+class RequestLapsed(ForecastingError):
+    """What was judged is no longer what would be promoted."""
+
+    code = "request_lapsed"
+
+    def __init__(self, request_id: int, why: str) -> None:
+        self.request_id, self.why = request_id, why
+        super().__init__(
+            f"Request {request_id} has lapsed: {why} Nothing was promoted. Run the promotion gate again and ask anew."
+        )
+
+
+class CannotActOnOwnRequest(ForecastingError):
+    """Four eyes: whoever asked cannot decide."""
+
+    code = "own_request"
+
+    def __init__(self, username: str, request_id: int) -> None:
+        self.username, self.request_id = username, request_id
+        super().__init__(
+            f"{username} asked for request {request_id} and cannot decide on it. Another reviewer has to; no role is exempt."
+        )
+
+
+class NotYourRequest(ForecastingError):
+    """Only the requester (or a tenant admin) withdraws a request."""
+
+    code = "not_your_request"
+
+    def __init__(self, username: str, request_id: int, requester: str) -> None:
+        self.username, self.request_id, self.requester = username, request_id, requester
+        super().__init__(
+            f"Request {request_id} was made by {requester}; only they or a tenant admin can withdraw it. "
+            "A reviewer can reject it instead."
+        )
+
+
+class AssignmentRefused(ForecastingError):
+    """A version cannot become champion."""
+
+    code = "assignment_refused"
+
+    def __init__(self, label: str, why: str) -> None:
+        self.label, self.why = label, why
+        super().__init__(f"{label} cannot become champion: {why}")
