@@ -98,7 +98,10 @@ class BusinessScores:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BusinessScores:
         """Inverse of `to_json` (without `series_cost`)."""
-        return cls(**{name: BusinessScore.from_json(data[name]) for name in BUSINESS_NAMES})
+        lost, missed, over, rate, stockout, overstock, total = (
+            BusinessScore.from_json(data[n]) for n in BUSINESS_NAMES
+        )
+        return cls(lost, missed, over, rate, stockout, overstock, total)
 
 
 def unit_values(panel: Panel, steps: int = 28) -> pd.DataFrame:
@@ -159,7 +162,8 @@ def _scores(paths: pd.DataFrame, steps: int) -> BusinessScores:
     n = len(paths)
     none = Score(None, 0, f"no path covers the protection interval of {steps} step(s) without a censored day")
     if not n:
-        return BusinessScores(*(BusinessScore(none, UNAVAILABLE) for _ in BUSINESS_NAMES))
+        nothing = BusinessScore(none, UNAVAILABLE)
+        return BusinessScores(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
     short = np.maximum(paths["demand"] - paths["quantity"], 0.0)
     over = np.maximum(paths["quantity"] - paths["demand"], 0.0)
     grades = set(paths["confidence"])

@@ -18,6 +18,7 @@ Weights = Mapping[str, Mapping[str, float]]
 STEPS = 10
 FALLBACKS = ("lightgbm", "seasonal_naive")
 MIN_CLASS_ROWS = 200
+MIN_COVERED = 0.5
 MIN_SURE = 0.90
 """An ensemble has to beat the best single with this probability (bootstrap over series); else the single is chosen."""
 
@@ -137,11 +138,12 @@ def choose_spec(backtest: Backtest, base: ModelSpec, classes: pd.Series) -> tupl
     fitted on where there are several. So the choice is never worse than the best single on the rolling origins.
     """
     sweep = pair_sweep(backtest, classes, base.seed)
-    singles = {
-        f: float(series_errors(backtest, {ANY_CLASS: {f: 1.0}}, classes)["error"].sum()) for f in backtest.families
-    }
+    covered = backtest.frame[list(backtest.families)].notna().mean()
+    # A family that declines most rows is no single: with its stand-in it is a mixture, and competes as one.
+    able = [f for f in backtest.families if covered[f] >= MIN_COVERED] or list(backtest.families)
+    singles = {f: float(series_errors(backtest, {ANY_CLASS: {f: 1.0}}, classes)["error"].sum()) for f in able}
     best = min(singles, key=lambda f: (singles[f], f))
-    single = replace(base, families=_with_floor([best]), weights={ANY_CLASS: {best: 1.0}})
+    single = replace(base, families=_with_stand_ins([best], backtest.families), weights={ANY_CLASS: {best: 1.0}})
     if len(backtest.families) < 2:
         return single, sweep, f"{best} is the only family"
     alone = series_errors(backtest, single.weights, classes)
@@ -153,15 +155,16 @@ def choose_spec(backtest: Backtest, base: ModelSpec, classes: pd.Series) -> tupl
         better = honest["error"].sum() < alone["error"].sum() and full["error"].sum() < alone["error"].sum()
         if better and result.p_lower is not None and result.p_lower >= MIN_SURE:
             used = sorted({f for row in weights.values() for f, w in row.items() if w > 0})
-            spec = replace(base, families=_with_floor(used), weights=weights)
+            spec = replace(base, families=_with_stand_ins(used, backtest.families), weights=weights)
             if spec.mode == "ensemble":
                 return spec, sweep, f"{title} beat {best} alone with probability {result.p_lower:.2f}"
     return single, sweep, f"no ensemble beat {best} alone beyond noise"
 
 
-def _with_floor(families: list[str]) -> tuple[str, ...]:
-    """seasonal_naive is always there: as the floor to be beaten and as the fallback."""
-    return tuple(dict.fromkeys([*families, "seasonal_naive"]))
+def _with_stand_ins(families: list[str], compared: tuple[str, ...]) -> tuple[str, ...]:
+    """A family that declines series brings those that stand in for it; seasonal_naive, the floor, is always there."""
+    stand_ins = [f for f in FALLBACKS if f in compared and "prophet" in families]
+    return tuple(dict.fromkeys([*families, *stand_ins, "seasonal_naive"]))
 
 
 def _pooled(backtest: Backtest, classes: pd.Series) -> dict[str, dict[str, float]]:

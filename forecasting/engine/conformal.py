@@ -72,9 +72,9 @@ class Calibration:
             grid=GRID,
             weeks=weeks,
             sums=_sums(rows.assign(scale=scale)),
-            sigma={str(int(k)): float(v) for k, v in sigma.items()},
-            level={str(int(k)): float(v) for k, v in level.items()},
-            classes={str(int(k)): str(classes.get(k, ANY)) for k in sigma.index},
+            sigma=_texts(sigma, float),
+            level=_texts(level, float),
+            classes=_texts(classes.reindex(sigma.index).fillna(ANY), str),
             curve=curve,
             growth=_growth(weeks),
             week_steps=week_steps,
@@ -102,8 +102,7 @@ class Calibration:
         last = max(int(w) for w in self.weeks)
         scale = scale * self.growth ** np.maximum(week - last, 0)
         key = np.minimum(week, last)
-        of_class = pd.Series(frame["unique_id"].to_numpy()).map({int(k): v for k, v in self.classes.items()})
-        of_class = of_class.fillna(ANY).to_numpy().astype(str)
+        of_class = self._classes_of(frame["unique_id"])
         out = np.empty((len(frame), len(wanted)))
         for w in np.unique(key):
             for name in set(of_class[key == w]):
@@ -115,6 +114,10 @@ class Calibration:
         return pd.DataFrame(
             np.maximum.accumulate(np.maximum(out, 0.0), axis=1), index=frame.index, columns=list(wanted)
         )
+
+    def _classes_of(self, ids: pd.Series) -> np.ndarray:
+        known = {int(k): v for k, v in self.classes.items()}
+        return ids.map(known).fillna(ANY).to_numpy().astype(str)
 
     def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame` (unique_id, h, yhat) with lo80, hi80, lo95, hi95: 0 <= lo95 <= lo80 <= yhat <= hi80 <= hi95."""
@@ -146,9 +149,7 @@ class Calibration:
             ratio = total["unique_id"].map(critical_ratio).to_numpy(dtype="float64")
         else:
             ratio = np.full(len(total), float(critical_ratio))
-        of_class = (
-            total["unique_id"].map({int(k): v for k, v in self.classes.items()}).fillna(ANY).to_numpy().astype(str)
-        )
+        of_class = self._classes_of(total["unique_id"])
         shift = np.zeros(len(total))
         for name in set(of_class):
             rows = of_class == name
@@ -170,6 +171,10 @@ class Calibration:
         for name in ("weeks", "sums"):
             values[name] = {k: {c: tuple(q) for c, q in v.items()} for k, v in values[name].items()}
         return cls(**{**values, "grid": tuple(values["grid"]), "curve": tuple(values["curve"])})
+
+
+def _texts(values: pd.Series, kind: type) -> dict[str, Any]:
+    return {str(int(k)): kind(v) for k, v in zip(values.index.to_numpy(), values.to_numpy(), strict=True)}
 
 
 def _curve(curve: tuple[float, float], level: np.ndarray | pd.Series) -> np.ndarray:
@@ -200,7 +205,8 @@ def _shrunk(absolute: pd.Series, level: pd.Series, n: pd.Series, curve: tuple[fl
     expected = _curve(curve, level)
     own = n / (n + SHRINK)
     floor = np.maximum(absolute, 0.05 * expected)
-    return np.exp(own * np.log(np.maximum(floor, 1e-6)) + (1 - own) * np.log(np.maximum(expected, 1e-6)))
+    log = own * np.log(np.maximum(floor, 1e-6)) + (1 - own) * np.log(np.maximum(expected, 1e-6))
+    return pd.Series(np.exp(log), index=absolute.index)
 
 
 def _held_out_scale(rows: pd.DataFrame, curve: tuple[float, float]) -> pd.Series:

@@ -11,7 +11,8 @@ from forecasting.engine.errors import MissingRegressor
 from forecasting.engine.panel import Panel
 
 HOLIDAY_REACH = 7
-SCALE_STEPS = 182
+SCALE_STEPS, LEAN_STEPS = 182, 7
+RECENT_STEPS = {"D": 28, "W": 8}
 YEARLY_STEPS = {"D": 2 * 365, "W": 2 * 52}
 
 
@@ -140,22 +141,27 @@ def impute(panel: Panel) -> pd.DataFrame:
 
 
 def scales(panel: Panel) -> pd.Series:
-    """Level of each series (index unique_id, > 0): the mean of its last half year, single days capped.
+    """Level of each series (index unique_id, > 0): its recent mean, leaning a little on that of the last half year.
 
-    The cap (20 times the median sale) keeps one absurd day from flattening the series.
+    Recent, so that a shifted level is followed at once; leaning, so that a sparse series is not scaled by nothing.
+    Single days are capped at 20 times the median sale, so that one absurd day does not flatten the series.
     """
     history = panel.history
-    recent = history.loc[history["ds"] > history["ds"].max() - SCALE_STEPS * panel.step, ["unique_id", "y"]]
-    sale = recent["y"].where(recent["y"] > 0).groupby(recent["unique_id"]).median()
-    cap = 20.0 * sale.reindex(recent["unique_id"]).to_numpy()
-    level = np.fmin(recent["y"], cap).groupby(recent["unique_id"]).mean().reindex(panel.ids)
+    back = (history["ds"].max() - history["ds"]) // panel.step
+    rows = history.loc[back < SCALE_STEPS, ["unique_id", "y"]].assign(recent=back < RECENT_STEPS[panel.grain])
+    sale = rows["y"].where(rows["y"] > 0).groupby(rows["unique_id"]).median()
+    rows["y"] = rows["y"].clip(upper=20.0 * rows["unique_id"].map(sale))
+    slow = rows.groupby("unique_id")["y"].mean().reindex(panel.ids)
+    recent = rows.loc[rows["recent"]].groupby("unique_id")["y"].agg(["sum", "count"]).reindex(panel.ids).fillna(0.0)
+    level = (recent["sum"] + LEAN_STEPS * slow) / (recent["count"] + LEAN_STEPS)
     overall = level[level > 0].median()
-    return level.where(level > 0, overall if overall > 0 else 1.0).clip(lower=1e-6)
+    out: pd.Series = level.where(level > 0, overall if overall > 0 else 1.0).clip(lower=1e-6)
+    return out
 
 
 def capped(frame: pd.DataFrame, level: pd.Series) -> np.ndarray:
     """y divided by its series' level and cut at 50 levels: one absurd day neither leads the fit nor the lags."""
-    return np.minimum(frame["y"].to_numpy() / level.reindex(frame["unique_id"]).to_numpy(), 50.0)
+    return np.asarray(np.minimum(frame["y"].to_numpy() / level.reindex(frame["unique_id"]).to_numpy(), 50.0))
 
 
 def static_codes(panel: Panel, columns: Sequence[str]) -> dict[str, list[str]]:

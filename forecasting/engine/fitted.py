@@ -96,7 +96,8 @@ class FittedModel:
             age = (panel.last_day - part.trained_until).days // STEP_DAYS[panel.grain]
             if age > 0 and not get_family(name).can_roll:
                 mask = frame["family"].str.contains(name, regex=False)
-                frame.loc[mask, "flags"] = frame.loc[mask, "flags"].map(lambda text, a=age: _join(text, f"fit_age:{a}"))
+                aged = [_join(text, f"fit_age:{age}") for text in frame.loc[mask, "flags"]]
+                frame.loc[mask, "flags"] = aged
         return frame
 
     def manifest(self) -> dict[str, Any]:
@@ -194,11 +195,12 @@ def fit(
         window.check(panel.history)
     parts = {name: get_family(name).fit(panel, spec, executor=executor) for name in spec.families}
     top = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
+    classes = classify(panel)
     return FittedModel(
         spec=spec,
         parts=parts,
         calibration=calibration,
-        classes={int(k): str(v) for k, v in classify(panel).items()},
-        ceilings={int(k): float(v) for k, v in top.items()},
+        classes={int(k): str(v) for k, v in zip(classes.index.to_numpy(), classes.to_numpy(), strict=True)},
+        ceilings={int(k): float(v) for k, v in zip(top.index.to_numpy(), top.to_numpy(), strict=True)},
         window=window,
     )

@@ -230,13 +230,20 @@ def _beats_naive(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
 
 
 def _compare(
-    name: str, scope: str, champion: float | None, candidate: float | None, limit: Callable[[float], float], why: str
+    name: str,
+    scope: str,
+    champion: float | None,
+    candidate: float | None,
+    why: str,
+    *,
+    factor: float = 1.0,
+    slack: float = 0.0,
 ) -> GateResult:
-    """candidate <= limit(champion); a missing side fails."""
+    """candidate <= champion × factor + slack; a missing side fails."""
     if champion is None or candidate is None:
         side = "candidate" if candidate is None else "champion"
         return GateResult(name, scope, champion, candidate, None, False, f"{why} of the {side} is not known", True)
-    threshold = limit(champion)
+    threshold = champion * factor + slack
     good = candidate <= threshold + SLACK
     sign = "≤" if good else ">"
     return GateResult(
@@ -247,9 +254,9 @@ def _compare(
 def _accuracy(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
     theirs, ours = i.champion.scores, i.candidate.scores
     for name, factor in (("wape", p.max_wape_ratio), ("wrmsse", p.max_wrmsse_ratio)):
-        yield _compare(name, "ds", theirs.get(name).value, ours.get(name).value, lambda c, f=factor: c * f, name)
+        yield _compare(name, "ds", theirs.get(name).value, ours.get(name).value, name, factor=factor)
     bias = [None if s.get("bias").value is None else abs(float(s.get("bias").value or 0.0)) for s in (theirs, ours)]
-    yield _compare("bias", "ds", bias[0], bias[1], lambda c: c + p.bias_tolerance, "|bias|")
+    yield _compare("bias", "ds", bias[0], bias[1], "|bias|", slack=p.bias_tolerance)
 
 
 def _calibration(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
@@ -277,9 +284,7 @@ def _business(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
     rates = (("stockout_miss_rate", "stockout_rate", p.stockout_rate_tolerance),
              ("overstock_rate", "overstock_rate", p.overstock_rate_tolerance))  # fmt: skip
     for field, name, slack in rates:
-        yield _compare(
-            name, "business", theirs.get(field).value, ours.get(field).value, lambda c, s=slack: c + s, field
-        )
+        yield _compare(name, "business", theirs.get(field).value, ours.get(field).value, field, slack=slack)
     for field, name in (
         ("lost_sales_qty", "lost_sales"),
         ("cost_stockout", "cost_stockout"),
@@ -290,8 +295,7 @@ def _business(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
         if unknown:
             yield _missing(name, "business", f"{field} of the {' and the '.join(unknown)} is unavailable")
             continue
-        result = _compare(name, "business", sides[0][1].value, sides[1][1].value, lambda c: c * p.max_cost_ratio, field)
-        yield result
+        yield _compare(name, "business", sides[0][1].value, sides[1][1].value, field, factor=p.max_cost_ratio)
     yield _total_cost(i, p)
 
 
@@ -303,7 +307,7 @@ def _total_cost(i: GateInputs, p: GatePolicyBody) -> GateResult:
     improved = before is not None and after is not None and after < before
     factor = p.max_total_cost_ratio_with_fewer_stockouts if improved else p.max_total_cost_ratio
     why = "total cost, with fewer stockouts," if improved else "total cost"
-    return _compare("total_cost", "business", theirs.value, ours.value, lambda c: c * factor, why)
+    return _compare("total_cost", "business", theirs.value, ours.value, why, factor=factor)
 
 
 def _evidence(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:

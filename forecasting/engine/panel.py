@@ -227,10 +227,11 @@ def revenue_weights(panel: Panel, steps: int = 28) -> pd.Series:
     Index unique_id. All zero where nothing sold.
     """
     history = panel.history
-    recent = history.loc[history["ds"] > history["ds"].max() - steps * pd.Timedelta(days=1)]
+    recent = history.loc[history["ds"] > history["ds"].max() - steps * panel.step]
     priced = "unit_price" in recent.columns and bool(recent["unit_price"].notna().any())
     value = recent["y"].fillna(0.0)
     if priced:
         value = value * recent["unit_price"].fillna(0.0)
-    total = value.groupby(recent["unique_id"]).sum().reindex(panel.ids).fillna(0.0)
-    return total / total.sum() if total.sum() > 0 else total
+    total: pd.Series = value.groupby(recent["unique_id"]).sum().reindex(panel.ids).fillna(0.0)
+    whole = float(total.sum())
+    return total.div(whole) if whole > 0 else total

@@ -80,8 +80,8 @@ class ScoreSet:
         def table(scores: Mapping[str, Any]) -> dict[str, Score]:
             return {k: Score.from_json(v) for k, v in scores.items()}
 
-        groups = {k: {g: table(s) for g, s in data[k].items()} for k in ("by_week", "by_class", "by_store")}
-        return cls(table(data["overall"]), **groups, **{k: data[k] for k in ("origins", "series", "rows")})
+        week, kind, store = ({g: table(s) for g, s in data[k].items()} for k in ("by_week", "by_class", "by_store"))
+        return cls(table(data["overall"]), week, kind, store, data["origins"], data["series"], data["rows"])
 
 
 def score_frame(
@@ -148,7 +148,7 @@ def _scaled(rows: pd.DataFrame, y: np.ndarray, yhat: np.ndarray) -> dict[str, Sc
     paths = errors.groupby(["unique_id", "origin"], sort=True).mean()
     no_scale = "no series has a training scale above zero"
     root = paths.loc[paths["rmsse_scale"] > 0]
-    rmsse = np.sqrt(root["square"] / root["rmsse_scale"])
+    rmsse = (root["square"] / root["rmsse_scale"]) ** 0.5
     mean = paths.loc[paths["mase_scale"] > 0]
     mase = mean["absolute"] / mean["mase_scale"]
     weight = float(root["weight"].sum())

@@ -183,9 +183,9 @@ def holdout_forecasts(
     """
     parts = []
     step = STEP_DAYS[panel_full.grain]
-    end = pd.Timestamp(window.holdout_end)
-    for origin in holdout_origins(window, every):
-        left = (end - pd.Timestamp(origin)).days // step
+    origins = holdout_origins(window, every)
+    for origin in origins:
+        left = (window.holdout_days - (origin - origins[0]).days) // step
         steps = min(horizon or fitted.spec.horizon, left)
         if steps < 1:
             continue
@@ -203,7 +203,8 @@ def naive_forecasts(panel_full: Panel, holdout: pd.DataFrame) -> pd.Series:
 
     out = pd.Series(np.nan, index=holdout.index)
     spec = ModelSpec(("seasonal_naive",), season_length=panel_full.season_length, grain=panel_full.grain)
-    for origin, rows in holdout.groupby("origin"):
+    for origin in holdout["origin"].drop_duplicates():
+        rows = holdout.loc[holdout["origin"] == origin]
         known = panel_full.upto(origin)
         made = get_family("seasonal_naive").fit(known, spec).predict(known, int(rows["h"].max()))
         keyed = made.set_index(["unique_id", "ds"])["yhat"]

@@ -32,8 +32,9 @@ LAGS = {"D": (1, 2, 3, 7, 14, 21, 28), "W": (1, 2, 3, 4, 8, 13)}
 WINDOWS = {"D": (7, 28, 91), "W": (4, 13, 26)}
 SEASONAL_WINDOWS = (4, 8)
 DEFAULTS: dict[str, Any] = {
-    "objective": "regression",
-    "rounds": 250,
+    "objective": "tweedie",
+    "tweedie_variance_power": 1.3,
+    "rounds": 150,
     "learning_rate": 0.05,
     "num_leaves": 31,
     "min_data_in_leaf": 40,
@@ -56,7 +57,7 @@ def _forecaster(grain: str, season: int, longest: int) -> Any:
     if grain == "D" and season * 2 < longest:
         transforms[season] = [SeasonalRollingMean(season, w, min_samples=1) for w in SEASONAL_WINDOWS]
     transforms = {lag: ts for lag, ts in transforms.items() if ts}
-    freq = {"D": "D", "W": pd.offsets.Day(7)}[grain]
+    freq: Any = "D" if grain == "D" else pd.offsets.Day(7)
     return MLForecast(models={}, freq=freq, lags=lags, lag_transforms=transforms, num_threads=1)
 
 
@@ -90,7 +91,8 @@ class FittedLightGBM:
             forecaster.models = forecaster.models_ = {"yhat": _Booster(self.booster, state["features"])}
             out = forecaster.predict(horizon, X_df=ahead if dynamic else None)
         scale = level.reindex(out["unique_id"]).to_numpy()
-        return out[["unique_id", "ds"]].assign(yhat=np.maximum(out["yhat"].to_numpy() * scale, 0.0))
+        rows: pd.DataFrame = out[["unique_id", "ds"]]
+        return rows.assign(yhat=np.maximum(out["yhat"].to_numpy() * scale, 0.0))
 
     def describe(self) -> dict[str, Any]:
         """Features, parameters, vocabulary."""
@@ -111,7 +113,7 @@ class _Booster:
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         values = self.booster.predict(frame[self.features].to_numpy(dtype="float64"), num_threads=1)
-        return np.clip(values, 0.0, 50.0)
+        return np.asarray(np.clip(values, 0.0, 50.0))
 
 
 def _frame(panel: Panel, level: pd.Series, state: dict[str, Any], horizon: int) -> tuple[pd.DataFrame, list[str]]:

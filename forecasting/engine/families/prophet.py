@@ -34,8 +34,7 @@ DEFAULTS: dict[str, Any] = {
 def _quiet() -> None:
     for name in ("cmdstanpy", "prophet", "prophet.plot"):
         logger = logging.getLogger(name)
-        logger.setLevel(logging.CRITICAL)
-        logger.propagate = False
+        logger.disabled = True  # cmdstanpy sets its own level again when it is first used
 
 
 def fit_one(task: dict[str, Any]) -> str:
@@ -99,8 +98,9 @@ class FittedProphet:
         regressors = self.state["regressors"]
         ahead = future_values(panel.subset(ids), horizon) if regressors else horizon_frame(panel, horizon, ids)
         parts = []
-        for series, frame in ahead.groupby("unique_id", sort=False):
-            values = predict_one(self.models[int(series)], frame[["ds", *regressors]].reset_index(drop=True))
+        for series in ids:
+            frame = ahead.loc[ahead["unique_id"] == series, ["ds", *regressors]].reset_index(drop=True)
+            values = predict_one(self.models[int(series)], frame)
             parts.append(np.clip(values, 0.0, self.state["ceilings"][str(int(series))]))
         return ahead[["unique_id", "ds"]].assign(yhat=np.concatenate(parts)).reset_index(drop=True)
 
