@@ -24,7 +24,9 @@ def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequ
     """Build the public tenant and the pair ``alpha`` and ``beta`` once."""
     with django_db_blocker.unblock():
         ensure_platform()
-        create_tenant(schema_name="alpha", name="Alpha", status=TenantStatus.ACTIVE, currency="EUR", time_zone="Europe/Berlin")
+        create_tenant(
+            schema_name="alpha", name="Alpha", status=TenantStatus.ACTIVE, currency="EUR", time_zone="Europe/Berlin"
+        )
         create_tenant(schema_name="beta", name="Beta", tier=TenantTier.ENTERPRISE, status=TenantStatus.ACTIVE)
 
 

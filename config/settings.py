@@ -14,6 +14,7 @@ from config.unfold import PLATFORM, TENANT
 django_stubs_ext.monkeypatch()
 
 ENV = read_env()
+
 PRODUCTION = ENV.mode == "production"
 DEBUG = ENV.debug
 DATA_DIR = ENV.data_dir.resolve()
@@ -32,7 +33,13 @@ TENANT_DOMAIN = ENV.tenant_domain
 PORT = ENV.port
 
 # --- apps: the four Django apps and the ledger stand in both kinds of schema, nothing else does -----------------------
-_BOTH = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions", "django.contrib.admin", "ledger"]
+_BOTH = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.admin",
+    "ledger",
+]
 SHARED_APPS = [
     "config",
     "tenants",  # before django_tenants: its create_tenant is ours

@@ -126,7 +126,9 @@ def _start(data_dir: Path) -> str:
         ) from error
     socket_dir = running_socket(data_dir)
     if socket_dir is None:
-        raise EmbeddedServerFailed(f"the embedded PostgreSQL under {folder} started and went away. Read {folder / 'log'}.")
+        raise EmbeddedServerFailed(
+            f"the embedded PostgreSQL under {folder} started and went away. Read {folder / 'log'}."
+        )
     return socket_dir
 
 

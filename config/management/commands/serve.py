@@ -1,0 +1,82 @@
+"""``manage.py serve``: web and worker together, for one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from config.processes import end_with_parent
+
+_STOP_SECONDS = 30
+
+
+class Command(BaseCommand):
+    help = "Serve the web and run background jobs until Ctrl-C."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, default=settings.PORT)
+        parser.add_argument("--check-port", action="store_true", help="only say whether the port is free")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        port = options["port"]
+        require_free_port(port)
+        if options["check_port"]:
+            return
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        web = [
+            sys.executable, "-m", "gunicorn", "config.wsgi:application", "--bind", f"127.0.0.1:{port}", "--workers", "1",
+            "--threads", str(settings.ENV.web_threads), "--timeout", "120", "--log-level", "warning",
+        ]  # fmt: skip
+        environment = {**os.environ, "PORT": str(port)}
+        children = {
+            name: subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, preexec_fn=_child)  # noqa: S603  # our own commands
+            for name, command in {"web": web, "worker": [*manage, "worker"]}.items()
+        }
+        stopping: list[int] = []
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, lambda received, frame: stopping.append(received))
+        failed = None
+        while not stopping and failed is None:
+            time.sleep(0.3)
+            failed = next((name for name, child in children.items() if child.poll() is not None), None)
+        stop(children)
+        if failed is not None:
+            raise CommandError(f"The {failed} process ended by itself; its message is above. Nothing is left running.")
+
+
+def _child() -> None:
+    """In the child: Ctrl-C goes to us, who stop the children in order; and they end if we are killed."""
+    os.setpgrp()
+    end_with_parent(signal.SIGTERM)
+
+
+def stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
+    """End the children: ask, wait, and only then kill."""
+    for child in children.values():
+        if child.poll() is None:
+            child.terminate()
+    for child in children.values():
+        try:
+            child.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def require_free_port(port: int) -> None:
+    """Raise ``CommandError`` (exit status 2) where something listens on ``port`` already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} is in use. Stop what uses it, or choose another: PORT={port + 1} make run", returncode=2
+            ) from error

@@ -1,0 +1,75 @@
+"""``manage.py worker``: the background processes, and the reaper that finds what a kill left behind."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connections
+from django_q.cluster import Cluster
+from django_tenants.utils import get_public_schema_name, schema_context
+
+from config.processes import forks_end_with_parent
+from ledger.services import runs
+from tenants.selectors import serving_schemas
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Run background jobs until stopped (SIGTERM or Ctrl-C lets the current jobs finish)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        reap_everywhere()
+        connections.close_all()  # a forked process must not inherit a connection
+        forks_end_with_parent()
+        cluster = Cluster()
+        cluster.start()
+        self.stdout.write(f"Worker ready: {settings.Q_CLUSTER['workers']} processes.")
+        stopping = _remember_stop(cluster)
+        interval = max(1.0, settings.RUN_LOST_AFTER_SECONDS / 4)
+        due = time.monotonic() + interval
+        while cluster.sentinel.is_alive():
+            time.sleep(0.5)
+            if time.monotonic() >= due:
+                due = time.monotonic() + interval
+                reap_everywhere()
+        if not stopping:
+            raise CommandError("The job processes ended by themselves; start the worker again. Their runs are retried.")
+
+
+def _remember_stop(cluster: Cluster) -> list[int]:
+    """Let the cluster handle the signal as before, and remember that it came."""
+    stopping: list[int] = []
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        stopping.append(signum)
+        cluster.sig_handler(signum, frame)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, handle)
+    return stopping
+
+
+def reap_everywhere() -> int:
+    """Reap the public schema and every serving tenant; a schema that fails is logged and does not stop the others."""
+    reaped = 0
+    try:
+        schemas = [get_public_schema_name(), *serving_schemas()]
+    except DatabaseError:
+        logger.exception("cannot list the tenants; trying again later")
+        connections.close_all()
+        return 0
+    for schema_name in schemas:
+        try:
+            with schema_context(schema_name):
+                reaped += len(runs.reap())
+        except DatabaseError:
+            logger.exception("cannot reap runs of %s; trying again later", schema_name)
+            connections.close_all()
+    return reaped
