@@ -15,7 +15,7 @@ from tenants.models import Tenant, TenantStatus, TenantTier
 from tenants.roles import Role
 from tenants.services.provisioning import create_tenant, ensure_platform
 
-PASSWORD = "a long passphrase for tests"
+PASSWORD = "a long passphrase for tests"  # noqa: S105  # of users that only tests have
 _numbers = itertools.count(1)
 
 
@@ -54,7 +54,7 @@ def _inside(schema_name: str) -> Iterator[Tenant]:
 
 @pytest.fixture
 def throwaway(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[Tenant]:
-    """A tenant whose writes are really committed, for concurrency, workers and kills; its schema is dropped afterwards."""
+    """A tenant whose writes are really committed, for concurrency and kills; its schema is dropped afterwards."""
     with django_db_blocker.unblock():
         connection.set_schema_to_public()
         name = f"throwaway_{next(_numbers)}"

@@ -25,7 +25,7 @@ def run(argv: list[str]) -> int:
     except OperationalError as error:
         first = str(error).strip().splitlines()[0]
         sys.stderr.write(
-            f"Database: {first} - check DATABASE_URL, or unset it to use the embedded PostgreSQL. Nothing was written.\n"
+            f"Database: {first} - check DATABASE_URL, or unset it for the embedded PostgreSQL. Nothing was written.\n"
         )
         return 2
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def kept_secret(folder: Path, name: str, length: int = 50) -> str:
-    """Return the secret in ``folder/name``, made up at random (``length`` bytes) on first use, readable by its owner only."""
+    """Return the secret in ``folder/name``: ``length`` random bytes, made on first use, readable by its owner only."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     try:

@@ -16,7 +16,7 @@ def queue_settings_are_safe(**kwargs: Any) -> list[CheckMessage]:
     if cluster["retry"] <= cluster["timeout"]:
         problems.append(
             Error(
-                f"The broker delivers a job again after {cluster['retry']} s, but it may run for {cluster['timeout']} s.",
+                f"A job is delivered again after {cluster['retry']} s, but it may run for {cluster['timeout']} s.",
                 hint="Set FORECOURT_JOB_RETRY above FORECOURT_JOB_TIMEOUT.",
                 id="ledger.E001",
             )

@@ -1,4 +1,4 @@
-"""What a job's body gets: its inputs, a way to say how far it is, and the fence that keeps a lost attempt from writing."""
+"""What a job's body gets: its inputs, a way to tell its progress, and the fence that stops a lost attempt."""
 
 from __future__ import annotations
 

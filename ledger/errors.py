@@ -13,7 +13,7 @@ class LedgerError(Exception):
 
 
 class DomainError(Exception):
-    """Base of every app's expected failures: its message is written for the person at the door, its ``code`` for programs."""
+    """Base of every app's expected failures: the message is for the person at the door, ``code`` for programs."""
 
     code = "refused"
 
@@ -35,6 +35,16 @@ class RunAlreadyLive(DomainError):
             f"{run.kind} is {run.get_state_display().lower()} already (started by {run.requested_by_name}). "
             "Wait for it or cancel it first."
         )
+
+
+class OperatorRequired(DomainError):
+    """The person may look at runs, but not cancel or resume them."""
+
+    code = "operator_required"
+
+    def __init__(self, username: str) -> None:
+        self.username = username
+        super().__init__(f"{username} may look at runs, not steer them. An analyst or a tenant admin can.")
 
 
 class TransitionRefused(DomainError):

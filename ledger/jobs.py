@@ -28,7 +28,7 @@ _KINDS: dict[str, JobKind] = {}
 
 
 def job(kind: str, *, title: str, max_attempts: int = 3) -> Callable[[Body], Body]:
-    """Register the decorated function as the body of ``kind``. It takes a ``RunContext`` and returns the run's outputs."""
+    """Register the function as the body of ``kind``. It takes a ``RunContext`` and returns the run's outputs."""
 
     def register(body: Body) -> Body:
         _KINDS[kind] = JobKind(kind=kind, title=title, max_attempts=max_attempts, body=body)

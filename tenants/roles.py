@@ -17,11 +17,17 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-# Everyone sees the domain's objects; the services decide who may change what. Only a tenant admin handles people and sources.
+# Everyone sees the domain's objects; the services decide who may change what. Only a tenant admin handles people.
 _VIEWED_APPS = ("integrations", "forecasting", "ledger")
 _EDITED: dict[Role, tuple[tuple[str, str], ...]] = {
-    Role.TENANT_ADMIN: (("auth", "user"), ("integrations", "source"), ("integrations", "apitoken"), ("forecasting", "gatepolicy")),
-    Role.ANALYST: (),
+    Role.TENANT_ADMIN: (
+        ("auth", "user"),
+        ("integrations", "source"),
+        ("integrations", "apitoken"),
+        ("forecasting", "gatepolicy"),
+        ("ledger", "run"),
+    ),
+    Role.ANALYST: (("ledger", "run"),),
     Role.REVIEWER: (),
     Role.VIEWER: (),
 }
@@ -34,7 +40,9 @@ def ensure_roles() -> None:
         group, _ = Group.objects.get_or_create(name=role.value)
         wanted = Q(pk__in=viewing.values("pk"))
         for app_label, model in edited:
-            wanted |= Q(content_type__app_label=app_label, content_type__model=model) & ~Q(codename__startswith="delete_")
+            wanted |= Q(content_type__app_label=app_label, content_type__model=model) & ~Q(
+                codename__startswith="delete_"
+            )
         group.permissions.set(Permission.objects.filter(wanted))
 
 
@@ -47,7 +55,7 @@ def roles_of(user: AbstractBaseUser | AnonymousUser | None) -> frozenset[Role]:
 
 
 def require_role(user: AbstractBaseUser | AnonymousUser | None, *wanted: Role) -> None:
-    """Raise ``RoleRequired`` unless the user holds one of ``wanted``. Superusers are not exempt: a role is a named duty."""
+    """Raise ``RoleRequired`` unless the user holds one of ``wanted``. Superusers too: a role is a named duty."""
     if not roles_of(user) & frozenset(wanted):
         name = user.get_username() if user is not None and user.pk is not None else "An anonymous visitor"
         raise RoleRequired(name, tuple(role.value for role in wanted))

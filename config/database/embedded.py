@@ -1,8 +1,8 @@
 """A real PostgreSQL from a wheel, shared by every process of one data folder, with nothing to install or administer.
 
-How it lives and dies: each process that connects holds a *shared* file lock for as long as it lives. A small keeper process
-waits for the *exclusive* one: the kernel grants it only when the last holder is gone, also after ``kill -9``. The keeper then
-stops the server and ends. So nobody counts processes, and nothing is left running.
+How it lives and dies: each process that connects holds a *shared* file lock for as long as it lives. A small keeper
+process waits for the *exclusive* one: the kernel grants it only when the last holder is gone, also after ``kill -9``.
+The keeper then stops the server and ends. So nobody counts processes, and nothing is left running.
 """
 
 from __future__ import annotations

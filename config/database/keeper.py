@@ -1,4 +1,4 @@
-"""Stops the embedded PostgreSQL when the last process that uses it is gone. Started by ``embedded``; imports nothing heavy."""
+"""Stops the embedded PostgreSQL when the last process that uses it is gone. Started by ``embedded``; kept light."""
 
 from __future__ import annotations
 

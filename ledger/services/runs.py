@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from ledger.errors import RunAlreadyLive, TransitionRefused
+from ledger.errors import OperatorRequired, RunAlreadyLive, TransitionRefused
 from ledger.jobs import get_job
 from ledger.models import LIVE_STATES, RUN_TRANSITIONS, Run, RunState
 from ledger.services.audit import actor_name, record
@@ -111,7 +111,11 @@ def change_state(run: Run, state: RunState, **fields: Any) -> Run:
 
 @transaction.atomic
 def cancel(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
-    """Ask for the end of a run. A queued one ends at once, a running one at its next sign of progress."""
+    """Ask for the end of a run. A queued one ends at once, a running one at its next sign of progress.
+
+    Raises ``OperatorRequired``, ``TransitionRefused``.
+    """
+    _require_operator(actor)
     run = Run.objects.select_for_update().get(pk=run_id)
     if not run.is_live:
         raise TransitionRefused(str(run), run.state, RunState.CANCELLED)
@@ -127,14 +131,27 @@ def cancel(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
 
 @transaction.atomic
 def resume(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
-    """Queue a failed run again, with one more attempt allowed."""
+    """Queue a failed run again, with one more attempt allowed. Raises ``OperatorRequired``, ``TransitionRefused``."""
+    _require_operator(actor)
     run = Run.objects.select_for_update().get(pk=run_id)
     change_state(
-        run, RunState.QUEUED, max_attempts=run.attempt + 1, finished_at=None, error="", error_code="", queued_at=timezone.now()
+        run,
+        RunState.QUEUED,
+        max_attempts=run.attempt + 1,
+        finished_at=None,
+        error="",
+        error_code="",
+        queued_at=timezone.now(),
     )
     record(event="run.resumed", actor=actor, subject=run, correlation_id=run.correlation_id)
     send(run)
     return run
+
+
+def _require_operator(actor: AbstractBaseUser | None) -> None:
+    """A person needs the permission to operate runs; ``None`` is the system itself."""
+    if actor is not None and not (isinstance(actor, PermissionsMixin) and actor.has_perm("ledger.change_run")):
+        raise OperatorRequired(actor_name(actor))
 
 
 def reap(*, lost_after_seconds: float | None = None) -> list[Run]:
@@ -146,7 +163,9 @@ def reap(*, lost_after_seconds: float | None = None) -> list[Run]:
     limit = settings.RUN_LOST_AFTER_SECONDS if lost_after_seconds is None else lost_after_seconds
     silent_since = timezone.now() - timedelta(seconds=limit)
     reaped: list[Run] = []
-    for run_id in Run.objects.filter(state=RunState.RUNNING, heartbeat_at__lt=silent_since).values_list("pk", flat=True):
+    for run_id in Run.objects.filter(state=RunState.RUNNING, heartbeat_at__lt=silent_since).values_list(
+        "pk", flat=True
+    ):
         with transaction.atomic():
             run = (
                 Run.objects.select_for_update(skip_locked=True)
@@ -184,7 +203,7 @@ def _lose(run: Run) -> Run:
             RunState.FAILED,
             finished_at=now,
             error_code="lost",
-            error=f"Its worker went away {run.attempt} times. Look at the worker's memory and log, then resume the run.",
+            error=f"Its worker went away {run.attempt} times. See the worker's memory and log, then resume the run.",
         )
         record(event="run.failed", subject=run, data={"error_code": "lost"}, correlation_id=run.correlation_id)
         return run

@@ -16,7 +16,8 @@ encode(sha256(convert_to(
         'subject_label', subject_label, 'correlation_id', correlation_id, 'data', data)::text, 'UTF8')), 'hex')
 """
 _BROKEN = f"""
-SELECT id, sequence, event, hash <> digest AS altered, prev_hash <> before AS unlinked, sequence <> expected AS gap, expected
+SELECT id, sequence, event, hash <> digest AS altered, prev_hash <> before AS unlinked,
+       sequence <> expected AS gap, expected
 FROM (
     SELECT id, sequence, event, hash, prev_hash, {_DIGEST} AS digest,
            COALESCE(lag(hash) OVER chain, repeat('0', 64)) AS before,
@@ -40,7 +41,7 @@ class BrokenLink:
 
 @dataclass(frozen=True)
 class ChainReport:
-    """The state of one schema's chain: how many events, its head (to be kept elsewhere as an anchor), what is broken."""
+    """One schema's chain: how many events, its head (to be kept elsewhere as an anchor), what is broken."""
 
     schema_name: str
     events: int

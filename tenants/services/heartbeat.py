@@ -12,7 +12,7 @@ from tenants.models import Heartbeat
 
 
 def touch(**fields: Any) -> None:
-    """Write ``fields`` into the current tenant's heartbeat, in the current transaction. Does nothing on the public schema."""
+    """Write ``fields`` into the current tenant's heartbeat, in this transaction. Does nothing on public."""
     schema_name = connection.schema_name
     if schema_name == get_public_schema_name():
         return

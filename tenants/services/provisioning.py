@@ -99,7 +99,7 @@ def _validate(tenant: Tenant, domain: Domain) -> None:
         raise TenantRefused(f"The tenant was not created. {problems}") from error
     if schema_exists(tenant.schema_name):
         raise TenantRefused(
-            f"A schema {tenant.schema_name!r} exists without a tenant. Choose another name, or remove that schema first."
+            f"A schema {tenant.schema_name!r} exists without a tenant. Choose another name, or remove the schema."
         )
 
 
