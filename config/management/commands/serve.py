@@ -31,13 +31,11 @@ class Command(BaseCommand):
         if options["check_port"]:
             return
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-        web = [
-            sys.executable, "-m", "gunicorn", "config.wsgi:application", "--bind", f"127.0.0.1:{port}", "--workers", "1",
-            "--threads", str(settings.ENV.web_threads), "--timeout", "120", "--log-level", "warning",
-        ]  # fmt: skip
+        gunicorn = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--workers", "1"]
+        web = [*gunicorn, "--bind", f"127.0.0.1:{port}", "--threads", str(settings.ENV.web_threads), "--timeout", "120"]
         environment = {**os.environ, "PORT": str(port)}
         children = {
-            name: subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, preexec_fn=_child)  # noqa: S603  # our own commands
+            name: subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, preexec_fn=_child)  # noqa: S603  # ours
             for name, command in {"web": web, "worker": [*manage, "worker"]}.items()
         }
         stopping: list[int] = []
