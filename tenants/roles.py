@@ -50,8 +50,8 @@ def roles_of(user: AbstractBaseUser | AnonymousUser | None) -> frozenset[Role]:
     """The roles that an active user holds in the current schema. Being a superuser is no role."""
     if user is None or not user.is_active or user.pk is None:
         return frozenset()
-    names = Group.objects.filter(user__pk=user.pk).values_list("name", flat=True)
-    return frozenset(Role(name) for name in names if name in Role)
+    names = set(Group.objects.filter(user__pk=user.pk).values_list("name", flat=True))
+    return frozenset(role for role in Role if role.value in names)
 
 
 def require_role(user: AbstractBaseUser | AnonymousUser | None, *wanted: Role) -> None:
