@@ -1,0 +1,130 @@
+"""Who is champion: one open assignment a channel, closed and followed, never rewritten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from forecasting.errors import AssignmentRefused
+from forecasting.models import ChampionAssignment, Channel, ForecastSet, ModelVersion, PromotionRequest, VersionStatus
+from forecasting.models.assignment import AssignmentKind
+from forecasting.services.policy import lock_decisions
+from ledger.services.audit import actor_name, record
+from tenants.services import heartbeat
+
+_ASSIGNABLE: dict[str, frozenset[str]] = {
+    AssignmentKind.PROMOTION: frozenset({VersionStatus.CANDIDATE, VersionStatus.CHALLENGER}),
+    AssignmentKind.REFRESH: frozenset({VersionStatus.CANDIDATE, VersionStatus.CHALLENGER}),
+    AssignmentKind.ROLLBACK: frozenset({VersionStatus.CHALLENGER, VersionStatus.RETIRED}),
+}
+
+
+def open_assignment(channel: str = Channel.LIVE) -> ChampionAssignment | None:
+    """The assignment that serves on the channel now, with its version and spec; None where nothing was promoted."""
+    serving = ChampionAssignment.objects.filter(channel=channel, to_at__isnull=True)
+    return serving.select_related("version__spec").first()
+
+
+def champion_version(channel: str = Channel.LIVE) -> ModelVersion | None:
+    """The version that serves on the channel now."""
+    assignment = open_assignment(channel)
+    return assignment.version if assignment is not None else None
+
+
+@transaction.atomic
+def assign(
+    *,
+    version: ModelVersion,
+    kind: str,
+    channel: str = Channel.LIVE,
+    request: PromotionRequest | None = None,
+    guard: dict[str, Any] | None = None,
+    reason: str = "",
+    actor: AbstractBaseUser | None = None,
+) -> ChampionAssignment:
+    """Close the channel's open assignment, open one for ``version``, publish its newest forecasts.
+
+    The one place where a champion changes. It asks for no role: approval, the refresh guard and rollback decide who
+    may, and call it inside their own transaction. Requests that were judged against the displaced champion lapse.
+    Raises ``AssignmentRefused``.
+    """
+    from forecasting.services.promotion import lapse_stale
+
+    lock_decisions()
+    version = ModelVersion.objects.select_for_update(of=("self",)).select_related("spec").get(pk=version.pk)
+    current = (
+        ChampionAssignment.objects.select_for_update(of=("self",))
+        .select_related("version__spec")
+        .filter(channel=channel, to_at__isnull=True)
+        .first()
+    )
+    _check(version, kind, channel, current)
+    now = timezone.now()
+    if current is not None:
+        now = max(now, current.from_at)  # a clock set back must not make history run backwards
+        current.to_at = now
+        current.save(update_fields=["to_at"])
+    assignment = ChampionAssignment.objects.create(
+        channel=channel,
+        version=version,
+        kind=kind,
+        request=request,
+        guard=guard or {},
+        reason=reason,
+        assigned_by_name=actor_name(actor),
+        effective_on=version.as_of,
+        from_at=now,
+    )
+    if channel == Channel.LIVE:
+        _follow(version, current)
+        heartbeat.touch(champion=str(version)[:80], champion_since=now)
+    published = _publish(version, channel)
+    lapse_stale()
+    record(
+        event="champion.assigned",
+        actor=actor,
+        subject=assignment,
+        data={
+            "channel": channel,
+            "kind": kind,
+            "version": version.number,
+            "spec_sha256": version.spec.sha256,
+            "displaced": current.version.number if current is not None else None,
+            "request": request.pk if request is not None else None,
+            "forecast_set": published.pk if published is not None else None,
+            "reason": reason,
+        },
+    )
+    return assignment
+
+
+def _check(version: ModelVersion, kind: str, channel: str, current: ChampionAssignment | None) -> None:
+    if current is not None and current.version_id == version.pk:
+        raise AssignmentRefused(version.label, f"it is champion of the {channel} channel already.")
+    if version.status not in _ASSIGNABLE[kind]:
+        raise AssignmentRefused(
+            version.label, f"its status is {version.status}. Choose a version that is a candidate or challenger."
+        )
+
+
+def _follow(version: ModelVersion, displaced: ChampionAssignment | None) -> None:
+    """The new champion is a live version; an older fit of the same spec has no more to tell and is retired."""
+    if version.status != VersionStatus.CHALLENGER:
+        version.status = VersionStatus.CHALLENGER
+        version.save(update_fields=["status"])
+    if displaced is None or displaced.version.spec_id != version.spec_id:
+        return
+    ModelVersion.objects.filter(pk=displaced.version_id, status=VersionStatus.CHALLENGER).update(
+        status=VersionStatus.RETIRED
+    )
+
+
+def _publish(version: ModelVersion, channel: str) -> ForecastSet | None:
+    newest = ForecastSet.objects.filter(version=version, channel=channel).order_by("-origin_date").first()
+    if newest is not None and newest.published_at is None:
+        newest.published_at = timezone.now()
+        newest.save(update_fields=["published_at"])
+    return newest
