@@ -31,7 +31,12 @@ __all__ = [
     "load_contract",
 ]
 
-_FIXED_TYPES = {"date": ("date",), "store_id": ("str",), "product_id": ("str",), "category": ("str",)}
+_FIXED_TYPES: dict[str, tuple[str, ...]] = {
+    "date": ("date",),
+    "store_id": ("str",),
+    "product_id": ("str",),
+    "category": ("str",),
+}
 _FIXED_TYPES |= {"transaction_type": ("str",)} | {name: ("bool", "int", "float") for name in FLAG_FIELDS}
 
 
@@ -91,7 +96,7 @@ class DataContract(ContractBase):
             if self.field_map.get(source, target) != target:
                 raise ValueError(f"id_columns: {source} is {target} here and {self.field_map[source]} in field_map")
         for name, kind in self.type_map.items():
-            allowed = _FIXED_TYPES.get(name, ("float", "int"))
+            allowed: tuple[str, ...] = _FIXED_TYPES.get(name, ("float", "int"))
             if name in self.extra_regressors:
                 allowed = ("float", "int", "bool")
             if kind not in allowed:

@@ -29,7 +29,7 @@ _Loader.yaml_implicit_resolvers = {
     sign: [(tag, rule) for tag, rule in rules if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
     for sign, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]  # types-PyYAML leaves it untyped
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 
@@ -37,12 +37,12 @@ _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]  # types-PyYAML 
 def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     values: dict[Any, Any] = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # untyped in the stubs
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool):
             raise ContractTextError("A key is not a plain word.", "Write each key as plain text.")
         if key in values:
             raise ContractTextError(f"The key {key} is written twice.", "Keep one of the two.")
-        values[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]  # likewise
+        values[key] = loader.construct_object(value_node, deep=True)
     return values
 
 
