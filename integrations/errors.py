@@ -55,6 +55,16 @@ class ContractAltered(IntegrationError):
         super().__init__(f"The stored contract {label} was altered outside the application. Save it as a new version.")
 
 
+class SourceRefused(IntegrationError):
+    """A source cannot be made or changed as asked."""
+
+    code = "source_refused"
+
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        self.name, self.problems = name, tuple(problems)
+        super().__init__(f"Source {name!r}: {' '.join(problems)}")
+
+
 class SourceTypeDiffers(IntegrationError):
     code = "source_type_differs"
 
@@ -70,7 +80,9 @@ class ContractOfAnotherSource(IntegrationError):
 
     def __init__(self, contract_source: str, name: str) -> None:
         self.contract_source, self.name = contract_source, name
-        super().__init__(f"The contract is for source {contract_source!r}, not for {name!r}. Save it under that source.")
+        super().__init__(
+            f"The contract is for source {contract_source!r}, not for {name!r}. Save it under that source."
+        )
 
 
 class SourcePaused(IntegrationError):
@@ -132,6 +144,17 @@ class FileChangedWhileRead(IntegrationError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"{name} changed while it was read; nothing was loaded. Send it again when it is complete.")
+
+
+class OnboardingEnded(IntegrationError):
+    """The run ended without a verdict: somebody cancelled it, or it was called lost."""
+
+    code = "onboarding_ended"
+    exit_status = 1
+
+    def __init__(self, label: str, state: str) -> None:
+        self.state = state
+        super().__init__(f"{label} is {state}; nothing was loaded by it. Start it again.")
 
 
 class BatchRefused(IntegrationError):

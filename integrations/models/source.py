@@ -20,6 +20,13 @@ class SourceState(models.TextChoices):
     PAUSED = "paused", "Paused"
 
 
+SOURCE_TRANSITIONS: dict[str, frozenset[str]] = {
+    SourceState.DRAFT: frozenset({SourceState.ACTIVE}),
+    SourceState.ACTIVE: frozenset({SourceState.PAUSED}),
+    SourceState.PAUSED: frozenset({SourceState.ACTIVE}),
+}
+
+
 class Source(models.Model):
     """One stream of files of a tenant."""
 
