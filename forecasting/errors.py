@@ -120,6 +120,16 @@ class HoldoutBudgetSpent(ForecastingError):
         )
 
 
+class ChainStopped(ForecastingError):
+    """A step of a chain ended without a result."""
+
+    code = "chain_stopped"
+
+    def __init__(self, step: str, state: str) -> None:
+        self.step, self.state = step, state
+        super().__init__(f"The step {step!r} ended as {state}; the chain stopped there. Start it again.")
+
+
 # --- registry and artifacts -------------------------------------------------------------------------------------------
 
 
@@ -163,7 +173,8 @@ class OriginBeforeFit(WrongRequest):
     def __init__(self, version: int, origin: date, as_of: date) -> None:
         self.version, self.origin, self.as_of = version, origin, as_of
         super().__init__(
-            f"v{version} has seen data up to {as_of}; it cannot forecast from {origin}. Choose an origin on or after {as_of}."
+            f"v{version} has seen data up to {as_of}; it cannot forecast from {origin}. "
+            f"Choose an origin on or after {as_of}."
         )
 
 
@@ -266,7 +277,7 @@ class CannotActOnOwnRequest(ForecastingError):
     def __init__(self, username: str, request_id: int) -> None:
         self.username, self.request_id = username, request_id
         super().__init__(
-            f"{username} asked for request {request_id} and cannot decide on it. Another reviewer has to; no role is exempt."
+            f"{username} asked for request {request_id} and cannot decide on it. Another reviewer has to."
         )
 
 

@@ -1,0 +1,156 @@
+"""Accuracy from realised demand: what was forecast against what came, beside seasonal naive on the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+from psycopg import sql
+
+from forecasting import selectors
+from forecasting.engine.backtest import actuals, training_scales
+from forecasting.engine.panel import STEP_DAYS, Panel, classify
+from forecasting.engine.scores import ScoreSet, score_frame
+from forecasting.engine.train import WEEK_STEPS, naive_forecasts
+from forecasting.errors import NoDemandLoaded
+from forecasting.models import AccuracyRecord, ForecastSet
+from forecasting.services.bulk import copy_out
+from forecasting.services.loading import load_panel, plan_window
+from ledger.context import RunContext
+from ledger.services.audit import record
+from tenants.services import heartbeat
+
+_VALUES = ("yhat", "lo80", "hi80", "lo95", "hi95")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    forecast_set: ForecastSet
+    until: date
+    scores: ScoreSet
+    naive: float | None
+    sums: dict[str, float]
+    days: int
+
+
+def measure_accuracy(*, ctx: RunContext | None, until: date | None = None) -> list[AccuracyRecord]:
+    """Score every stored forecast set, published or shadow, on the demand known by `until` (default: the newest day).
+
+    A set is measured again when more of its days have come; the same days are not measured twice. Stocked-out, closed
+    and unknown days are left out. Returns the records that were written. Raises NoDemandLoaded, AsOfOutsideData.
+    """
+    newest = selectors.newest_day(until)
+    if newest is None:
+        raise NoDemandLoaded()
+    due = _due(newest)
+    if not due:
+        return []
+    panel = load_panel(plan_window(as_of=newest, mode="serving"))
+    measured = []
+    for done, (forecast_set, last) in enumerate(due):
+        if ctx is not None:
+            ctx.progress(done, len(due), f"Measuring {forecast_set}")
+        found = _measure(panel, forecast_set, last)
+        if found is not None:
+            measured.append(found)
+    return _write(ctx, measured)
+
+
+def _due(newest: date) -> list[tuple[ForecastSet, date]]:
+    """Sets with days that have come and were not measured yet, and the last of these days."""
+    rows = ForecastSet.objects.select_related("version__spec").filter(origin_date__lt=newest)
+    due = []
+    for forecast_set in rows.annotate(measured=Max("accuracy__actuals_until")).order_by("origin_date", "pk"):
+        step = STEP_DAYS[forecast_set.version.spec.body["grain"]]
+        steps = min((newest - forecast_set.origin_date).days // step, forecast_set.horizon)
+        last = forecast_set.origin_date + timedelta(days=steps * step)
+        if steps > 0 and (forecast_set.measured is None or last > forecast_set.measured):
+            due.append((forecast_set, last))
+    return due
+
+
+def _measure(panel: Panel, forecast_set: ForecastSet, last: date) -> _Measured | None:
+    """Scores of one set; None where none of its series has a row in the days that came."""
+    origin = forecast_set.origin_date
+    steps = (last - origin).days // STEP_DAYS[panel.grain]
+    made = _stored_rows(forecast_set, last)
+    frame = made.merge(actuals(panel, origin, steps), on=["unique_id", "ds"], how="inner", sort=False)
+    if not len(frame):
+        return None
+    frame.insert(1, "origin", pd.Timestamp(origin))
+    frame["naive"] = naive_forecasts(panel, frame)
+    past = panel.upto(origin)
+    stores = panel.static.set_index("unique_id")["store_id"]
+    week = WEEK_STEPS[panel.grain]
+    scales = training_scales(past, origin, panel.season_length)
+    scores = score_frame(frame, scales, classes=classify(past), stores=stores, week_steps=week)
+    naive = score_frame(frame.assign(yhat=frame["naive"]).drop(columns=["lo80", "lo95"]), scales, week_steps=week)
+    known = frame.loc[~frame["censored"] & frame["y"].notna()]
+    return _Measured(forecast_set, last, scores, naive.get("wape").value, _sums(known), int(known["ds"].nunique()))
+
+
+def _stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:
+    """unique_id, ds, h and the stored figures of a set's steps up to `last`."""
+    names = sql.SQL(", ").join(map(sql.Identifier, _VALUES))
+    query = sql.SQL(
+        "SELECT series_id AS unique_id, target_date AS ds, horizon AS h, {} FROM forecast_daily "
+        "WHERE forecast_set_id = {} AND target_date <= {}"
+    ).format(names, sql.Literal(forecast_set.pk), sql.Literal(last))
+    types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "h": pa.int64()}
+    frame: pd.DataFrame = copy_out(query, types | dict.fromkeys(_VALUES, pa.float64())).to_pandas()
+    return frame
+
+
+def _sums(known: pd.DataFrame) -> dict[str, float]:
+    """What pools over sets: sums of errors, and the count inside the 80% interval."""
+    error = known["yhat"] - known["y"]
+    inside = (known["y"] >= known["lo80"]) & (known["y"] <= known["hi80"])
+    values = {
+        "absolute": error.abs().sum(),
+        "signed": error.sum(),
+        "naive": (known["naive"] - known["y"]).abs().sum(),
+        "actual": known["y"].abs().sum(),
+        "inside80": inside.sum(),
+    }
+    return {name: float(np.nan_to_num(value)) for name, value in values.items()}
+
+
+@transaction.atomic
+def _write(ctx: RunContext | None, measured: list[_Measured]) -> list[AccuracyRecord]:
+    if ctx is not None:
+        ctx.fence()
+    written = []
+    for found in measured:
+        scores: dict[str, Any] = {**found.scores.to_json(), "sums": found.sums}
+        row, created = AccuracyRecord.objects.get_or_create(
+            forecast_set=found.forecast_set,
+            actuals_until=found.until,
+            defaults={
+                "version": found.forecast_set.version,
+                "days": found.days,
+                "rows": found.scores.rows,
+                "wape": found.scores.get("wape").value,
+                "wape_naive": found.naive,
+                "bias": found.scores.get("bias").value,
+                "coverage80": found.scores.get("coverage80").value,
+                "scores": scores,
+                "run_id": ctx.run.pk if ctx is not None else None,
+            },
+        )
+        if created:
+            written.append(row)
+    if written:
+        heartbeat.touch(last_accuracy_at=timezone.now())
+        record(
+            event="accuracy.measured",
+            data={"records": [[r.version.number, r.actuals_until, r.wape, r.wape_naive] for r in written]},
+            correlation_id=ctx.run.correlation_id if ctx is not None else None,
+        )
+    return written

@@ -1,0 +1,374 @@
+"""The main chain: retrain, forecast, accuracy, gate, request. Queued, a step starts the next; or all in this process."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.utils import timezone
+
+from forecasting import selectors
+from forecasting.errors import ChainStopped, VersionUnknown
+from forecasting.models import GateReport, ModelVersion, PromotionRequest
+from forecasting.models.gate import Verdict
+from forecasting.models.registry import TrainingMode
+from forecasting.services import training
+from forecasting.services.accuracy import measure_accuracy
+from forecasting.services.pool import training_pool
+from forecasting.services.publishing import forecast_version
+from ledger import execution
+from ledger.context import RunContext
+from ledger.errors import DomainError
+from ledger.jobs import job_title
+from ledger.models import Run, RunState
+from ledger.services import runs
+from tenants.roles import Role, require_role
+
+RETRAIN, FORECAST, ACCURACY = "forecasting.retrain", "forecasting.forecast", "forecasting.accuracy"
+GATE, REQUEST, GUARD = "forecasting.gate", "forecasting.request", "forecasting.guard"
+AUTOMATIC_REASON = "Proposed by the training chain: every gate passed."
+ChainListener = Callable[[str, int, int, str], None]
+"""Called with the step's kind, done, total and a message."""
+
+_in_process: ContextVar[bool] = ContextVar("chain_in_process", default=False)
+
+
+# --- doors ------------------------------------------------------------------------------------------------------------
+
+
+def start_chain(
+    *,
+    actor: AbstractBaseUser | None,
+    mode: str | None = None,
+    as_of: date | None = None,
+    horizon: int | None = None,
+    families: Sequence[str] | None = None,
+    reason: str = "",
+) -> Run:
+    """Queue a training chain and return its first run. Needs analyst or tenant_admin, or None for the system.
+
+    mode: search (the default) or refresh. What is asked is checked before anything is queued: raises the errors of
+    `training.check_request`, RoleRequired, RunAlreadyLive.
+    """
+    if actor is not None:
+        require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
+    inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
+    return runs.enqueue(kind=RETRAIN, inputs={**inputs, "reason": reason, "chain": True}, requested_by=actor)
+
+
+@dataclass(frozen=True)
+class ChainOutcome:
+    """What a whole chain came to. `gates`: the gate table. Scores are of the sealed holdout, else of the backtest."""
+
+    run: str
+    mode: str
+    as_of: str
+    version: int
+    spec: str
+    verdict: str | None
+    gates: list[dict[str, Any]]
+    scores: dict[str, float | None]
+    scores_of: str
+    forecasts: int
+    series: int
+    request: int | None
+    request_reason: str
+    champion: int | None
+    guard: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        """Whether a gate, or the guard of a refresh, said no."""
+        if self.mode == TrainingMode.REFRESH:
+            return self.champion != self.version and self.request is None
+        return self.verdict != Verdict.ELIGIBLE
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def run_chain_inline(
+    *,
+    actor: AbstractBaseUser | None = None,
+    mode: str | None = None,
+    as_of: date | None = None,
+    horizon: int | None = None,
+    families: Sequence[str] | None = None,
+    reason: str = "",
+    listener: ChainListener | None = None,
+) -> ChainOutcome:
+    """Do the whole chain in this process, step by step, each as a run of its own. Raises as `start_chain`, and what a
+    step raises; ChainStopped where a step was cancelled."""
+    if actor is not None:
+        require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
+    inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
+    _end_leftovers()
+    seconds: dict[str, float] = {}
+    ended: dict[str, Run] = {}
+    root: Run | None = None
+    step: tuple[str, dict[str, Any], str] | None = (RETRAIN, {**inputs, "reason": reason, "chain": True}, "")
+    with training_pool(), _inline():
+        while step is not None:
+            kind, given, scope = step
+            started = time.monotonic()
+            run = _do(kind, {**given, "in_process": True}, scope, actor, root, listener)
+            seconds[kind.removeprefix("forecasting.")] = round(time.monotonic() - started, 2)
+            root, ended[kind] = root or run, run
+            step = next_step(kind, run.outputs)
+    return _outcome(ended, seconds)
+
+
+def _do(
+    kind: str,
+    inputs: dict[str, Any],
+    scope: str,
+    actor: AbstractBaseUser | None,
+    root: Run | None,
+    listener: ChainListener | None,
+) -> Run:
+    def hear(done: int, total: int, message: str) -> None:
+        if listener is not None:
+            listener(kind, done, total, message)
+
+    run = execution.run_inline(
+        kind=kind,
+        inputs=inputs,
+        scope=scope,
+        idempotency_key=None if root is None else f"{root.pk}:{kind}",
+        requested_by=actor,
+        parent=root,
+        listener=hear,
+    )
+    if run.state != RunState.SUCCEEDED:
+        raise ChainStopped(job_title(kind), run.state)
+    return run
+
+
+@contextmanager
+def _inline() -> Iterator[None]:
+    token = _in_process.set(True)
+    try:
+        yield
+    finally:
+        _in_process.reset(token)
+
+
+def _end_leftovers() -> None:
+    """Cancel steps that a chain in a process of this host left behind when it was killed; nobody will finish them."""
+    live = Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING], inputs__in_process=True, attempt__gt=0)
+    silent = timedelta(seconds=2 * settings.RUN_HEARTBEAT_SECONDS)
+    for run in live:
+        host, _, pid = run.worker.rpartition(":")
+        if host != socket.gethostname() or psutil.pid_exists(int(pid)):
+            continue
+        if run.state == RunState.RUNNING and run.heartbeat_at is not None:
+            # Its process is gone, but so may be only our view of it: it must have been silent, too.
+            time.sleep(max(0.0, (run.heartbeat_at + silent - timezone.now()).total_seconds()))
+            gone = Run.objects.filter(pk=run.pk, state=RunState.RUNNING, heartbeat_at=run.heartbeat_at)
+            if not gone.update(heartbeat_at=run.started_at or run.queued_at, cancel_requested_at=timezone.now()):
+                continue
+            runs.reap(lost_after_seconds=2 * settings.RUN_HEARTBEAT_SECONDS)
+        elif run.state == RunState.QUEUED:
+            runs.cancel(run_id=run.pk, actor=None)
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def next_step(kind: str, outputs: dict[str, Any]) -> tuple[str, dict[str, Any], str] | None:
+    """Kind, inputs and scope of what follows a step that succeeded; None at the end of a chain (or outside of one)."""
+    if not outputs.get("chain"):
+        return None
+    following = {
+        RETRAIN: FORECAST,
+        FORECAST: ACCURACY,
+        ACCURACY: GATE if outputs["mode"] == TrainingMode.SEARCH else GUARD,
+        GATE: REQUEST if outputs.get("verdict") == Verdict.ELIGIBLE else None,
+    }.get(kind)
+    if following is None:
+        return None
+    carried = {key: outputs[key] for key in ("version", "mode", "as_of", "reason", "chain")}
+    return following, carried, f"v{outputs['version']}"
+
+
+def follow(ctx: RunContext, outputs: dict[str, Any]) -> dict[str, Any]:
+    """Queue the step after this one, once, unless the chain runs in this process; return the outputs."""
+    step = None if _in_process.get() else next_step(ctx.run.kind, outputs)
+    if step is not None:
+        kind, inputs, scope = step
+        root = ctx.run.parent or ctx.run
+        runs.enqueue(
+            kind=kind,
+            inputs=inputs,
+            scope=scope,
+            idempotency_key=f"{root.pk}:{kind}",
+            requested_by=ctx.run.requested_by,
+            parent=root,
+        )
+    return outputs
+
+
+def _carried(ctx: RunContext, version: ModelVersion) -> dict[str, Any]:
+    """What every step of a chain hands on."""
+    return {
+        "version": version.number,
+        "mode": version.mode,
+        "as_of": version.as_of.isoformat(),
+        "reason": ctx.inputs.get("reason", ""),
+        "chain": bool(ctx.inputs.get("chain")),
+    }
+
+
+def _version(ctx: RunContext) -> ModelVersion:
+    return selectors.version_named(str(ctx.inputs.get("version", "champion")))
+
+
+def _day(ctx: RunContext, *names: str) -> date | None:
+    found = next((ctx.inputs[name] for name in names if ctx.inputs.get(name)), None)
+    return None if found is None else date.fromisoformat(found)
+
+
+def retrain(ctx: RunContext) -> dict[str, Any]:
+    """Train a version as the run's inputs say (mode, as_of, horizon, families)."""
+    version = training.train_version(
+        ctx=ctx,
+        mode=ctx.inputs.get("mode", TrainingMode.SEARCH),
+        as_of=_day(ctx, "as_of"),
+        horizon=ctx.inputs.get("horizon"),
+        families=ctx.inputs.get("families"),
+    )
+    return follow(ctx, {**_carried(ctx, version), "spec": version.spec.label})
+
+
+def forecast(ctx: RunContext) -> dict[str, Any]:
+    """Forecast with a version (default: the champion) from an origin (default: in a chain its as-of date, else the
+    newest day). In a chain the serving champion forecasts from that day, too."""
+    version, origin = _version(ctx), _day(ctx, "origin", "as_of")
+    made = forecast_version(ctx=ctx, version=version, origin=origin)
+    outputs = {
+        **_carried(ctx, version),
+        "forecast_set": made.pk,
+        "series": made.series_count,
+        "forecasts": made.series_count * made.horizon,
+        "origin": made.origin_date.isoformat(),
+    }
+    champion = selectors.current_champion()
+    if outputs["chain"] and champion is not None and champion.version_id != version.pk:
+        ctx.progress(1, 2, f"Forecasting with the champion {champion.version.label}")
+        if champion.version.as_of <= made.origin_date:
+            serving = forecast_version(ctx=ctx, version=champion.version, origin=made.origin_date)
+            outputs["champion_forecast_set"] = serving.pk
+    return follow(ctx, outputs)
+
+
+def accuracy(ctx: RunContext) -> dict[str, Any]:
+    """Measure every stored forecast on the demand that has come."""
+    records = measure_accuracy(ctx=ctx, until=_day(ctx, "until", "as_of"))
+    outputs: dict[str, Any] = {"records": len(records)}
+    if ctx.inputs.get("chain"):
+        outputs |= _carried(ctx, _version(ctx))
+    return follow(ctx, outputs)
+
+
+def gate(ctx: RunContext) -> dict[str, Any]:
+    """Judge a version on its sealed holdout."""
+    from forecasting.services.gate import judge_candidate
+
+    version = _version(ctx)
+    report = judge_candidate(
+        ctx=ctx, candidate=version, actor=ctx.run.requested_by, reason=ctx.inputs.get("reason", "")
+    )
+    failing = [result["name"] for result in report.results if not result["passed"]]
+    return follow(
+        ctx, {**_carried(ctx, version), "report": report.pk, "verdict": str(report.verdict), "failing": failing}
+    )
+
+
+def request(ctx: RunContext) -> dict[str, Any]:
+    """Ask for the promotion of an eligible version. That it cannot be asked for now is an outcome, not a failure."""
+    from forecasting.services.promotion import request_promotion
+
+    version = _version(ctx)
+    reason = ctx.inputs.get("reason") or AUTOMATIC_REASON
+    try:
+        made = request_promotion(candidate=version, actor=ctx.run.requested_by, reason=reason)
+    except DomainError as error:
+        return {**_carried(ctx, version), "request": None, "refused": str(error), "refused_code": error.code}
+    return {**_carried(ctx, version), "request": made.pk}
+
+
+def guard(ctx: RunContext) -> dict[str, Any]:
+    """End of a refresh: the non-regression guard decides whether the new fit serves by itself."""
+    from forecasting.services.refresh import guard_and_assign
+
+    version = _version(ctx)
+    return {**_carried(ctx, version), "guard": guard_and_assign(ctx=ctx, version=version)}
+
+
+# --- outcome ----------------------------------------------------------------------------------------------------------
+
+
+def _outcome(ended: dict[str, Run], seconds: dict[str, float]) -> ChainOutcome:
+    first = ended[RETRAIN]
+    version = ModelVersion.objects.select_related("spec").get(number=first.outputs["version"])
+    report = None
+    if GATE in ended:
+        report = GateReport.objects.filter(pk=ended[GATE].outputs["report"]).first()
+    asked = ended[REQUEST].outputs if REQUEST in ended else {}
+    guarded = ended[GUARD].outputs["guard"] if GUARD in ended else {}
+    request_id = asked.get("request") or guarded.get("request")
+    champion = selectors.current_champion()
+    scores, scores_of = version_scores(version)
+    return ChainOutcome(
+        run=str(first.pk),
+        mode=version.mode,
+        as_of=version.as_of.isoformat(),
+        version=version.number,
+        spec=version.spec.label,
+        verdict=None if report is None else str(report.verdict),
+        gates=[] if report is None else list(report.results),
+        scores=scores,
+        scores_of=scores_of,
+        forecasts=ended[FORECAST].outputs["forecasts"],
+        series=ended[FORECAST].outputs["series"],
+        request=request_id,
+        request_reason=_why(asked, guarded, ended, request_id),
+        champion=None if champion is None else champion.version.number,
+        guard=guarded,
+        seconds={**seconds, "total": round(sum(seconds.values()), 2)},
+    )
+
+
+def _why(asked: dict[str, Any], guarded: dict[str, Any], ended: dict[str, Run], request_id: int | None) -> str:
+    """Why there is a request, or why there is none."""
+    if request_id is not None:
+        pending = PromotionRequest.objects.filter(pk=request_id).first()
+        return pending.reason if pending is not None else ""
+    if guarded:
+        return str(guarded.get("reason", "A refresh is decided by its guard."))
+    if asked:
+        return str(asked["refused"])
+    judged = ended[GATE].outputs
+    return f"The gate's verdict is {judged['verdict']}; not passed: {', '.join(judged['failing'])}."
+
+
+def version_scores(version: ModelVersion) -> tuple[dict[str, float | None], str]:
+    """wape, wape_naive (on the same rows), coverage80 of a version; and what they are of: "holdout" or "backtest"."""
+    for source, name in ((version.evaluation.get("scores"), "holdout"), (version.backtest.get("scores"), "backtest")):
+        if source:
+            overall = source["overall"]
+            wape, fva = overall["wape"]["value"], overall["fva"]["value"]
+            naive = wape / (1.0 - fva) if wape is not None and fva is not None and fva < 1.0 else None
+            return {"wape": wape, "wape_naive": naive, "coverage80": overall["coverage80"]["value"]}, name
+    raise VersionUnknown(f"{version.label} has no scores.")

@@ -1,0 +1,86 @@
+"""Forecasts as a file, streamed from the database."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.db import connection
+from psycopg import sql
+from pyarrow import csv
+
+from forecasting.models import ForecastSet
+
+FIGURES = ("yhat", "lo80", "hi80", "lo95", "hi95")
+COLUMNS = (
+    "store_id", "product_id", "origin_date", "target_date", "horizon", *FIGURES, "family", "model_version",
+)  # fmt: skip
+_TEXT = ("store_id", "product_id", "family")
+_TYPES = {
+    **dict.fromkeys(_TEXT, pa.string()),
+    **dict.fromkeys(("origin_date", "target_date"), pa.date32()),
+    "horizon": pa.int32(),
+    **dict.fromkeys(FIGURES, pa.float64()),
+    "model_version": pa.int64(),
+}
+_SIGNS = "^[=+@\t\r\n-]"
+"""A cell that begins so is run as a formula by a spreadsheet."""
+_BUFFER = 8 << 20
+
+
+def _query(forecast_set: ForecastSet, *, spreadsheet: bool) -> sql.Composable:
+    """The set's rows in the export's order; for a spreadsheet a text that looks like a formula gets a leading quote."""
+    columns: list[sql.Composable] = []
+    for name in COLUMNS:
+        column: sql.Composable = sql.Identifier(name)
+        if spreadsheet and name in _TEXT:
+            column = sql.SQL("CASE WHEN {0} ~ {1} THEN '''' || {0} ELSE {0} END AS {0}").format(
+                sql.Identifier(name), sql.Literal(_SIGNS)
+            )
+        columns.append(column)
+    return sql.SQL("SELECT {} FROM forecast_daily WHERE forecast_set_id = {} ORDER BY series_id, horizon").format(
+        sql.SQL(", ").join(columns), sql.Literal(forecast_set.pk)
+    )
+
+
+def export_csv(forecast_set: ForecastSet, target: Path) -> int:
+    """Write a set as CSV with a header, UTF-8, figures with every digit; return the number of rows."""
+    statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')").format(
+        _query(forecast_set, spreadsheet=True)
+    )
+    with connection.cursor() as cursor, target.open("wb") as file:
+        with cursor.copy(statement) as copy:
+            for chunk in copy:
+                file.write(chunk)
+        return int(cursor.rowcount)
+
+
+def export_parquet(forecast_set: ForecastSet, target: Path) -> int:
+    """Write a set as parquet with typed columns; return the number of rows. Memory is bounded by one buffer."""
+    schema = pa.schema(list(_TYPES.items()))
+    schema = pa.schema([schema.field(name) for name in COLUMNS])
+    statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv)").format(_query(forecast_set, spreadsheet=False))
+    with pq.ParquetWriter(target, schema) as writer, connection.cursor() as cursor:
+        buffer = io.BytesIO()
+        with cursor.copy(statement) as copy:
+            for chunk in copy:  # the server sends one row a message, so a buffer never ends inside a row
+                buffer.write(chunk)
+                if buffer.tell() >= _BUFFER:
+                    writer.write_table(_parsed(buffer, schema))
+                    buffer = io.BytesIO()
+        if buffer.tell():
+            writer.write_table(_parsed(buffer, schema))
+        return int(cursor.rowcount)
+
+
+def _parsed(buffer: io.BytesIO, schema: pa.Schema) -> pa.Table:
+    buffer.seek(0)
+    table = csv.read_csv(
+        buffer,
+        read_options=csv.ReadOptions(column_names=list(COLUMNS)),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(column_types=_TYPES, strings_can_be_null=False),
+    )
+    return table.select(schema.names).cast(schema)

@@ -1,0 +1,275 @@
+"""The one door to training data: a window is frozen first, the filter is in SQL, and the frame is checked again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import pandas as pd
+import pyarrow as pa
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection, transaction
+from psycopg import sql
+
+from forecasting import selectors
+from forecasting.engine.backtest import steps_needed
+from forecasting.engine.errors import NoUsableSeries, PartitionViolation
+from forecasting.engine.panel import Panel, build_panel
+from forecasting.engine.types import TrainingWindow
+from forecasting.errors import (
+    AsOfOutsideData,
+    HistoryShort,
+    HoldoutBudgetSpent,
+    NoDemandLoaded,
+    PartitionBroken,
+    SeriesUnusable,
+    WrongRequest,
+)
+from forecasting.models import HoldoutAccess, ModelVersion, Series
+from forecasting.services.bulk import copy_out
+from forecasting.services.data_profile import DataProfile, active_profile
+from ledger.services.audit import actor_name, record
+
+HOLDOUT_DAYS = 28
+BACKTEST_ORIGINS = 4
+HOLDOUT_BUDGET = 1
+WindowKind = Literal["evaluation", "serving"]
+_COLUMNS = ("unit_price", "unit_cost", "on_hand_qty", "on_order_qty", "is_promotional", "is_holiday")
+_ALWAYS = ("unit_price", "unit_cost")
+
+
+# --- windows ----------------------------------------------------------------------------------------------------------
+
+
+def plan_window(*, as_of: date | None = None, mode: WindowKind = "evaluation") -> TrainingWindow:
+    """The partition as of a day (default: the newest day of demand), before any data is read.
+
+    "evaluation" seals the last 28 days; "serving" trains on everything up to the day. Weekly grain: the day is moved
+    back to the end of a week that has data. Raises NoDemandLoaded, AsOfOutsideData, HistoryShort.
+    """
+    first, newest = selectors.first_day(), selectors.newest_day()
+    if first is None or newest is None:
+        raise NoDemandLoaded()
+    as_of = as_of or newest
+    if not first <= as_of <= newest:
+        raise AsOfOutsideData(as_of, first, newest)
+    if active_profile().grain == "W":
+        as_of = selectors.newest_day(until=as_of) or as_of
+    if mode == "serving":
+        return TrainingWindow.refit(first, as_of)
+    days = (as_of - first).days + 1
+    if days <= HOLDOUT_DAYS:
+        raise HistoryShort(days, HOLDOUT_DAYS + 1, f" ({HOLDOUT_DAYS} are sealed for the gate)")
+    return TrainingWindow.plan(first, as_of, HOLDOUT_DAYS)
+
+
+def require_history(*, as_of: date | None, horizon: int | None, origins: int = BACKTEST_ORIGINS) -> tuple[date, int]:
+    """Check before a run that the history holds holdout, origins and horizon; the as-of date and horizon in force.
+
+    horizon in steps of the grain (default 14 days or 4 weeks). Raises WrongRequest, NoDemandLoaded, AsOfOutsideData,
+    HistoryShort with the days that are needed.
+    """
+    profile = active_profile()
+    steps = profile.default_horizon if horizon is None else horizon
+    limit = 366 // profile.step_days
+    if not 1 <= steps <= limit:
+        raise WrongRequest(f"The horizon must be between 1 and {limit} steps, not {steps}.")
+    window = plan_window(as_of=as_of, mode="serving")
+    available = (window.as_of - window.train_start).days + 1
+    backtest = steps_needed(steps, origins, profile.season_length) * profile.step_days
+    if available < backtest + HOLDOUT_DAYS:
+        detail = f" ({HOLDOUT_DAYS} sealed for the gate, {backtest} for {origins} backtest origins of {steps} steps)"
+        raise HistoryShort(available, backtest + HOLDOUT_DAYS, detail)
+    return window.as_of, steps
+
+
+# --- the door ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LoadedPanel:
+    """A panel with the window it was loaded through; the window carries the fingerprint of its content."""
+
+    panel: Panel
+    window: TrainingWindow
+
+
+@transaction.atomic
+def load_training(window: TrainingWindow, *, ahead: int = 0) -> LoadedPanel:
+    """Demand up to `window.train_end` as a panel, and the fingerprint of exactly those rows.
+
+    ahead: steps after train_end for which the known future is read, too (to forecast, never to train). Writers wait
+    until the caller's transaction ends, so that rows and fingerprint are of one state of the table.
+    Raises NoDemandLoaded, SeriesUnusable, PartitionBroken.
+    """
+    profile = active_profile()
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE forecasting_demand, forecasting_knownfuture IN SHARE MODE")
+    fingerprint = window_fingerprint(window)
+    rows = _demand_rows(window.train_end, profile)
+    if not len(rows):
+        raise SeriesUnusable(f"no demand lies on or before {window.train_end}")
+    future = _future_rows(window.train_end, ahead * profile.step_days, profile)
+    try:
+        window.check(rows)
+        panel = build_panel(
+            rows,
+            static=_static_rows(profile),
+            future=future,
+            regressors=profile.regressors,
+            missing_days=profile.missing_days,
+            grain=profile.grain,
+            country=profile.country,
+            end=window.train_end,
+        )
+        window.check(panel.history)
+    except PartitionViolation as error:
+        raise PartitionBroken(str(error)) from error
+    except NoUsableSeries as error:
+        raise SeriesUnusable(error.reason) from error
+    return LoadedPanel(panel, window.with_fingerprint(fingerprint))
+
+
+def load_panel(window: TrainingWindow, *, ahead: int = 0) -> Panel:
+    """As `load_training`, without the fingerprint."""
+    return load_training(window, ahead=ahead).panel
+
+
+def open_holdout(*, candidate: ModelVersion, run_id: UUID, actor: AbstractBaseUser | None, reason: str = "") -> Panel:
+    """Open a candidate's sealed holdout and return demand through its end; every opening is recorded and stays.
+
+    Call it outside of the transaction that writes results: an opening that was followed by a failure is an opening.
+    The same run opens it once, however often it is retried; a further run needs a reason (HoldoutBudgetSpent).
+    """
+    window = TrainingWindow.from_json(candidate.evaluation_window)
+    if window.holdout_start is None or window.holdout_end is None:
+        raise WrongRequest(f"v{candidate.number} has no sealed holdout.")
+    with transaction.atomic():
+        ModelVersion.objects.select_for_update(of=("self",)).get(pk=candidate.pk)
+        known = HoldoutAccess.objects.filter(candidate=candidate)
+        if not known.filter(run_id=run_id).exists():
+            times = known.count()
+            if times >= HOLDOUT_BUDGET and not reason.strip():
+                raise HoldoutBudgetSpent(candidate.number, times)
+            access = HoldoutAccess.objects.create(
+                candidate=candidate,
+                run_id=run_id,
+                holdout_start=window.holdout_start,
+                holdout_end=window.holdout_end,
+                reason=reason,
+                opened_by_name=actor_name(actor),
+            )
+            record(
+                event="holdout.opened",
+                actor=actor,
+                subject=access,
+                data={"version": candidate.number, "opening": times + 1, "reason": reason, "run": str(run_id)},
+            )
+    return load_panel(TrainingWindow.refit(window.train_start, window.holdout_end))
+
+
+# --- what the door reads ----------------------------------------------------------------------------------------------
+
+_FINGERPRINT = """
+    SELECT encode(sha256(convert_to(COALESCE(
+        string_agg(digest, '' ORDER BY store_id COLLATE "C", product_id COLLATE "C", part), ''), 'UTF8')), 'hex')
+    FROM (
+        SELECT s.store_id, s.product_id, 'd' AS part, encode(sha256(convert_to(
+            s.category || s.store_attributes::text || s.product_attributes::text || string_agg(
+                ROW(d.date - DATE '2000-01-01', d.quantity, d.returned_quantity, d.unit_price, d.unit_cost,
+                    d.on_hand_qty, d.on_order_qty, d.is_promotional, d.is_holiday, d.stocked_out, d.extra)::text,
+                chr(10) ORDER BY d.date), 'UTF8')), 'hex') AS digest
+        FROM forecasting_demand d JOIN forecasting_series s ON s.id = d.series_id
+        WHERE d.date <= %(end)s GROUP BY s.id
+        UNION ALL
+        SELECT s.store_id, s.product_id, 'k', encode(sha256(convert_to(string_agg(
+            ROW(k.date - DATE '2000-01-01', k."values")::text, chr(10) ORDER BY k.date), 'UTF8')), 'hex')
+        FROM forecasting_knownfuture k JOIN forecasting_series s ON s.id = k.series_id
+        WHERE k.date <= %(end)s GROUP BY s.id
+    ) AS parts
+"""
+
+
+def window_fingerprint(window: TrainingWindow) -> str:
+    """SHA-256 of the content that a window may see, reckoned in the database, whatever the order of its rows.
+
+    Series are named by store and product, not by row number, so that the same content in another database has the
+    same fingerprint. The contract's rules for reading it (regressors, missing days) are part of it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_FINGERPRINT, {"end": window.train_end})
+        (content,) = cursor.fetchone()
+    return hashlib.sha256(f"{content}|{active_profile()!r}".encode()).hexdigest()
+
+
+def _value(name: str, table: str) -> sql.Composable:
+    """A regressor's column, or its value in the row's JSON."""
+    if table == "d" and name in _COLUMNS:
+        return sql.SQL("d.{}").format(sql.Identifier(name))
+    body = sql.SQL("d.extra" if table == "d" else 'k."values"')
+    return sql.SQL("({} ->> {})::float8 AS {}").format(body, sql.Literal(name), sql.Identifier(name))
+
+
+def _demand_rows(end: date, profile: DataProfile) -> pd.DataFrame:
+    """unique_id, ds, y, censored, prices and declared regressors of every row on or before `end`."""
+    names = tuple(dict.fromkeys((*_ALWAYS, *profile.regressors.dynamic)))
+    query = sql.SQL(
+        "SELECT d.series_id AS unique_id, d.date AS ds, d.quantity AS y, d.stocked_out AS censored{} "
+        "FROM forecasting_demand d WHERE d.date <= {}"
+    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "d") for n in names), sql.Literal(end))
+    types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "y": pa.float64(), "censored": pa.bool_()}
+    frame: pd.DataFrame = copy_out(query, types | dict.fromkeys(names, pa.float64())).to_pandas()
+    # A regressor that no row carries is not there at all; the engine says so where it needs it.
+    return frame.drop(columns=[n for n in names if frame[n].isna().all()])
+
+
+def _future_rows(end: date, ahead_days: int, profile: DataProfile) -> pd.DataFrame | None:
+    """Known-future values up to `end` plus `ahead_days`, or None where there are none."""
+    names = profile.regressors.known_future
+    if not names:
+        return None
+    last = end + timedelta(days=ahead_days)
+    query = sql.SQL(
+        "SELECT k.series_id AS unique_id, k.date AS ds{} FROM forecasting_knownfuture k WHERE k.date <= {}"
+    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "k") for n in names), sql.Literal(last))
+    types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns")} | dict.fromkeys(names, pa.float64())
+    frame: pd.DataFrame = copy_out(query, types).to_pandas()
+    if not len(frame):
+        return None
+    return _filled(frame, end, profile) if ahead_days else frame
+
+
+def _filled(frame: pd.DataFrame, end: date, profile: DataProfile) -> pd.DataFrame:
+    """Where the contract says what an absent value means, the days that the covariates file covers get it."""
+    fills = dict(profile.fills)
+    covered = frame["ds"].max()
+    if not fills or covered <= pd.Timestamp(end):
+        return frame
+    step = pd.Timedelta(days=profile.step_days)
+    days = pd.date_range(pd.Timestamp(end) + step, covered, freq=step).astype("datetime64[ns]")
+    ids = list(Series.objects.order_by("pk").values_list("pk", flat=True))
+    grid = pd.MultiIndex.from_product([ids, days], names=["unique_id", "ds"]).to_frame(index=False)
+    past = frame.loc[frame["ds"] <= pd.Timestamp(end)]
+    return pd.concat([past, grid.merge(frame, on=["unique_id", "ds"], how="left").fillna(fills)], ignore_index=True)
+
+
+def _static_rows(profile: DataProfile) -> pd.DataFrame:
+    """unique_id, store_id, product_id, category and the declared static attributes."""
+    rows: Sequence[Any] = Series.objects.order_by("pk").values_list(
+        "pk", "store_id", "product_id", "category", "store_attributes", "product_attributes"
+    )
+    table: dict[str, list[Any]] = {"unique_id": [], "store_id": [], "product_id": [], "category": []}
+    others = [n for n in profile.regressors.static if n not in table]
+    table |= {name: [] for name in others}
+    for series, store, product, category, of_store, of_product in rows:
+        for name, value in zip(
+            ("unique_id", "store_id", "product_id", "category"), (series, store, product, category), strict=True
+        ):
+            table[name].append(value)
+        for name in others:
+            table[name].append(of_product.get(name, of_store.get(name)))
+    return pd.DataFrame(table).astype({"unique_id": "int64"})

@@ -1,0 +1,137 @@
+"""Forecasts: made from the verified serving fit, stored as paths, published when their version is champion."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pandas as pd
+import pyarrow as pa
+from django.db import transaction
+from django.utils import timezone
+
+from forecasting import selectors
+from forecasting.engine.types import TrainingWindow
+from forecasting.errors import OriginBeforeFit
+from forecasting.models import Channel, ForecastSet, ModelVersion
+from forecasting.services.artifacts import load_fit
+from forecasting.services.bulk import copy_in
+from forecasting.services.data_profile import active_profile
+from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.training import engine_errors
+from ledger.context import RunContext
+from ledger.services.audit import record
+from tenants.services import heartbeat
+
+_ARRAYS = ("yhat", "lo80", "hi80", "lo95", "hi95")
+_COLUMNS = ("forecast_set_id", "series_id", "start_date", "step_days", "family", "flags", *_ARRAYS)
+
+
+def forecast_version(
+    *, ctx: RunContext | None, version: ModelVersion, origin: date | None = None, channel: str = Channel.LIVE
+) -> ForecastSet:
+    """Forecast from the serving fit as of `origin` (default: the newest day of demand) and store the paths.
+
+    Nothing is refitted: new days enter through the lags of a family that rolls, and a family that cannot says how old
+    its fit is. Only demand up to the origin is read. A champion's forecasts begin to serve at once; others are kept in
+    its shadow. The same version, channel and origin give the set that is there.
+    Raises OriginBeforeFit, ArtifactCorrupt, NoDemandLoaded, AsOfOutsideData, TrainingRefused.
+    """
+    window = plan_window(as_of=origin, mode="serving")
+    day = window.as_of
+    if day < version.as_of:
+        raise OriginBeforeFit(version.number, day, version.as_of)
+    known = ForecastSet.objects.filter(version=version, channel=channel, origin_date=day).first()
+    if known is not None:
+        return known
+    frame, horizon = _forecast_frame(version, window)
+    return _store(ctx, version, channel, day, horizon, frame)
+
+
+def _forecast_frame(version: ModelVersion, window: TrainingWindow) -> tuple[pd.DataFrame, int]:
+    fitted = load_fit(version, "serving")
+    horizon = fitted.spec.horizon
+    panel = load_panel(window, ahead=horizon)
+    with engine_errors():
+        return fitted.forecast(panel, horizon), horizon
+
+
+@transaction.atomic
+def _store(
+    ctx: RunContext | None, version: ModelVersion, channel: str, day: date, horizon: int, frame: pd.DataFrame
+) -> ForecastSet:
+    if ctx is not None:
+        ctx.fence()
+    champion = selectors.current_champion(channel)
+    published = champion is not None and champion.version_id == version.pk
+    made, created = ForecastSet.objects.get_or_create(
+        version=version,
+        channel=channel,
+        origin_date=day,
+        defaults={
+            "horizon": horizon,
+            "series_count": int(frame["unique_id"].nunique()),
+            "fit_age_days": (day - version.as_of).days,
+            "run_id": ctx.run.pk if ctx is not None else None,
+            "published_at": timezone.now() if published else None,
+        },
+    )
+    if not created:
+        return made
+    copy_in(_paths(made, frame, active_profile().step_days), "forecasting_forecastpath", _COLUMNS)
+    if published:
+        heartbeat.touch(last_forecast_at=timezone.now())
+    record(
+        event="forecast.published" if published else "forecast.stored",
+        actor=ctx.run.requested_by if ctx is not None else None,
+        subject=made,
+        data={"version": version.number, "channel": channel, "origin": day, "series": made.series_count},
+        correlation_id=ctx.run.correlation_id if ctx is not None else None,
+    )
+    return made
+
+
+def _paths(made: ForecastSet, frame: pd.DataFrame, step_days: int) -> pa.Table:
+    """One row per series, arrays in PostgreSQL's text form; floats keep every digit."""
+    frame = frame.sort_values(["unique_id", "h"], kind="stable")
+    by = frame.groupby("unique_id", sort=False)
+    table = by.agg(ds=("ds", "first"), family=("family", "first"), steps=("h", "size")).reset_index()
+    flags = by["flags"].agg(lambda texts: json.dumps(_flags(texts)))
+    if table["steps"].nunique() != 1:
+        raise AssertionError("paths of one set have one length")
+    columns = {
+        "forecast_set_id": pa.array([made.pk] * len(table), pa.int64()),
+        "series_id": pa.array(table["unique_id"], pa.int64()),
+        "start_date": pa.array(table["ds"].dt.date, pa.date32()),
+        "step_days": pa.array([step_days] * len(table), pa.int16()),
+        "family": pa.array(table["family"].astype(str).str[:40]),
+        "flags": pa.array(flags.reindex(table["unique_id"])),
+    }
+    for name in _ARRAYS:
+        values = frame[name].to_numpy(dtype="float64").reshape(len(table), -1).tolist()
+        columns[name] = pa.array(["{" + ",".join(map(repr, row)) + "}" for row in values])
+    return pa.table(columns)
+
+
+def _flags(texts: pd.Series) -> list[str]:
+    """The distinct flags of a path's steps, in order."""
+    return list(dict.fromkeys(flag for text in texts.unique() for flag in str(text).split(",") if flag))
+
+
+@transaction.atomic
+def publish_newest(version: ModelVersion, channel: str = Channel.LIVE) -> ForecastSet | None:
+    """Let a new champion's newest forecasts serve, in the transaction that assigns it. None where it has none."""
+    newest = selectors.newest_set(version, channel)
+    if newest is None:
+        return None
+    newest = ForecastSet.objects.select_for_update().get(pk=newest.pk)
+    if newest.published_at is None:
+        newest.published_at = timezone.now()
+        newest.save(update_fields=["published_at"])
+        heartbeat.touch(last_forecast_at=newest.published_at)
+        record(
+            event="forecast.published",
+            subject=newest,
+            data={"version": version.number, "channel": channel, "origin": newest.origin_date},
+        )
+    return newest

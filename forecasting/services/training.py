@@ -1,0 +1,281 @@
+"""Train a version: search or refresh, fit what is judged, refit what serves, register both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+from django.db import connection, transaction
+from django.db.models import Max
+
+from forecasting import selectors
+from forecasting.engine import errors as engine
+from forecasting.engine.conformal import NoResiduals
+from forecasting.engine.families import FAMILY_NAMES
+from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.panel import Panel
+from forecasting.engine.train import Evaluation, SearchConfig, SearchOutcome, evaluate, search
+from forecasting.engine.types import ModelSpec as EngineSpec
+from forecasting.engine.types import TrainingWindow
+from forecasting.errors import (
+    FamilyUnknown,
+    HistoryShort,
+    NothingToRefresh,
+    PartitionBroken,
+    SeriesUnusable,
+    TrainingRefused,
+    WrongRequest,
+)
+from forecasting.models import ModelSpec, ModelVersion, VersionStatus
+from forecasting.models.registry import TrainingMode
+from forecasting.services import artifacts
+from forecasting.services.loading import BACKTEST_ORIGINS, load_training, plan_window, require_history
+from forecasting.services.pool import training_pool
+from ledger.context import RunContext
+from ledger.services.audit import record
+
+FLOOR = "seasonal_naive"
+_STEPS_AFTER = 4
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """Turn what the engine raises on purpose into errors of the domain."""
+    try:
+        yield
+    except engine.HistoryTooShort as error:
+        days = 7 if error.unit == "weeks" else 1
+        raise HistoryShort(error.available * days, error.needed * days) from error
+    except engine.NoUsableSeries as error:
+        raise SeriesUnusable(error.reason) from error
+    except engine.PartitionViolation as error:
+        raise PartitionBroken(str(error)) from error
+    except engine.UnknownFamily as error:
+        raise FamilyUnknown([error.name], error.known) from error
+    except (engine.EngineError, NoResiduals) as error:
+        raise TrainingRefused(str(error)) from error
+
+
+def check_families(families: Sequence[str] | None) -> tuple[str, ...]:
+    """The families to compare (default all), the floor always among them. Raises FamilyUnknown."""
+    if families is None:
+        return FAMILY_NAMES
+    wanted = tuple(dict.fromkeys(name.strip() for name in families if name.strip()))
+    unknown = [name for name in wanted if name not in FAMILY_NAMES]
+    if unknown or not wanted:
+        raise FamilyUnknown(unknown, FAMILY_NAMES)
+    return tuple(name for name in FAMILY_NAMES if name in {*wanted, FLOOR})
+
+
+def check_request(
+    *, mode: str | None, as_of: date | None, horizon: int | None, families: Sequence[str] | None
+) -> dict[str, Any]:
+    """What a training run would do, checked before it is queued: mode, as_of, horizon, families as JSON values.
+
+    Raises WrongRequest and its kin, NothingToRefresh, NoDemandLoaded, HistoryShort.
+    """
+    mode = mode or TrainingMode.SEARCH
+    if mode not in TrainingMode.values:
+        raise WrongRequest(f"The mode is search or refresh, not {mode!r}.")
+    if mode == TrainingMode.REFRESH:
+        champion = selectors.current_champion()
+        if champion is None:
+            raise NothingToRefresh()
+        if families is not None:
+            raise WrongRequest("A refresh keeps the champion's families. Leave the families out, or run a search.")
+        approved = int(champion.version.spec.body["horizon"])
+        if horizon not in (None, approved):
+            raise WrongRequest(
+                f"A refresh keeps the champion's horizon of {approved} steps. Leave it out, or run a search."
+            )
+        horizon = approved
+    chosen = check_families(families)
+    day, steps = require_history(as_of=as_of, horizon=horizon)
+    return {"mode": str(mode), "as_of": day.isoformat(), "horizon": steps, "families": list(chosen)}
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What one run computed, before any of it is written."""
+
+    spec: EngineSpec
+    evaluation: Evaluation
+    backtest: dict[str, Any]
+    judged: FittedModel
+    serving: FittedModel
+    declined: pd.DataFrame
+
+
+class _Progress:
+    """The backtest's progress, as a share of the whole run's."""
+
+    def __init__(self, ctx: RunContext, families: int) -> None:
+        self.ctx, self.total = ctx, families * BACKTEST_ORIGINS + _STEPS_AFTER
+        self.done = 0
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        self.done = done
+        self.ctx.progress(done, self.total, message)
+
+    def next(self, message: str) -> None:
+        self.done = min(self.done + 1, self.total)
+        self.ctx.progress(self.done, self.total, message)
+
+
+def train_version(
+    *, ctx: RunContext, mode: str, as_of: date | None, horizon: int | None, families: Sequence[str] | None
+) -> ModelVersion:
+    """Train one version and register it as a candidate; a run that made one already returns it.
+
+    search: compare families on rolling origins before the sealed holdout and propose a spec. refresh: the champion's
+    own spec. Either way the spec is fitted up to the holdout (what is judged) and refitted up to the as-of date (what
+    serves). Nothing is written before the one transaction at the end. Raises the errors of `check_request`,
+    SeriesUnusable, TrainingRefused, LeaseLost.
+    """
+    known = ModelVersion.objects.select_related("spec").filter(run_id=ctx.run.pk).first()
+    if known is not None:
+        return known
+    asked = check_request(
+        mode=mode, as_of=as_of, horizon=horizon, families=None if mode == TrainingMode.REFRESH else families
+    )
+    day = date.fromisoformat(asked["as_of"])
+    ctx.progress(0, 0, "Reading demand")
+    with engine_errors(), training_pool() as executor:
+        trained = _train(ctx, asked, day, executor)
+    ctx.check_cancelled()
+    run_folder = f"models/{ctx.run.pk}"
+    artifacts.discard_attempts(run_folder=run_folder, before=ctx.attempt)
+    folder = f"{run_folder}/{ctx.attempt}"
+    files: list[artifacts.StoredFile] = []
+    try:
+        files += artifacts.store_fit(fitted=trained.judged, role="evaluation", folder=folder)
+        files += artifacts.store_fit(fitted=trained.serving, role="serving", folder=folder)
+        return _register(ctx, asked["mode"], trained, files)
+    except BaseException:
+        artifacts.discard(files)
+        raise
+
+
+def _train(ctx: RunContext, asked: dict[str, Any], day: date, executor: Any) -> _Trained:
+    """Search or evaluate, fit, refit: all the computing, outside of any transaction."""
+    loaded = load_training(plan_window(as_of=day, mode="evaluation"))
+    if asked["mode"] == TrainingMode.SEARCH:
+        progress = _Progress(ctx, len(asked["families"]))
+        config = SearchConfig(families=tuple(asked["families"]), horizon=asked["horizon"], origins=BACKTEST_ORIGINS)
+        found = search(loaded.panel, config, progress=progress, executor=executor)
+        spec, evaluation, declined = found.spec, found.evaluation, found.declined
+        backtest = _search_report(found)
+    else:
+        spec = _champion_spec()
+        progress = _Progress(ctx, len(spec.families))
+        evaluation = evaluate(loaded.panel, spec, origins=BACKTEST_ORIGINS, progress=progress, executor=executor)
+        declined = evaluation.backtest.declined
+        backtest = _evaluation_report(evaluation)
+    progress.next("Fitting up to the holdout")
+    judged = fit(loaded.panel, spec, evaluation.calibration, window=loaded.window, executor=executor)
+    del loaded
+    progress.next("Refitting up to the as-of date")
+    whole = load_training(plan_window(as_of=day, mode="serving"))
+    serving = fit(whole.panel, spec, evaluation.calibration, window=whole.window, executor=executor)
+    progress.next("Storing the model")
+    return _Trained(spec, evaluation, backtest, judged, serving, declined)
+
+
+def _champion_spec() -> EngineSpec:
+    champion = selectors.current_champion()
+    if champion is None:
+        raise NothingToRefresh()
+    return EngineSpec.from_json(champion.version.spec.body)
+
+
+def fit_spec(
+    *, spec: EngineSpec, panel: Panel, window: TrainingWindow, evaluation: Evaluation | None = None
+) -> FittedModel:
+    """Fit another spec on a window (the champion's, to be compared spec against spec); its calibration comes from the
+    same rolling origins inside that window. Raises TrainingRefused, HistoryShort."""
+    with engine_errors(), training_pool() as executor:
+        made = evaluation or evaluate(panel, spec, origins=BACKTEST_ORIGINS, executor=executor)
+        return fit(panel, spec, made.calibration, window=window, executor=executor)
+
+
+def _evaluation_report(evaluation: Evaluation) -> dict[str, Any]:
+    result = evaluation.backtest
+    return {
+        "scores": evaluation.scores.to_json(),
+        "origins": [day.isoformat() for day in result.origins],
+        "horizon": result.horizon,
+        "families": list(result.families),
+    }
+
+
+def _search_report(found: SearchOutcome) -> dict[str, Any]:
+    return {
+        **_evaluation_report(found.evaluation),
+        "by_family": {name: scores.to_json()["overall"] for name, scores in found.scores_by_family.items()},
+        "sweep": [point.to_json() for point in found.sweep],
+        "reason": found.reason,
+    }
+
+
+def _notes(trained: _Trained) -> list[dict[str, Any]]:
+    """How many series each family declined in the serving fit, and why."""
+    declined = trained.serving.declined
+    if not len(declined):
+        declined = trained.declined[["unique_id", "family", "reason"]].drop_duplicates()
+    counts = declined.groupby(["family", "reason"], sort=True)["unique_id"].nunique()
+    return [{"family": family, "reason": reason, "series": int(n)} for (family, reason), n in counts.items()]
+
+
+@transaction.atomic
+def _register(ctx: RunContext, mode: str, trained: _Trained, files: list[artifacts.StoredFile]) -> ModelVersion:
+    """Write spec, version and artifacts; only the attempt that owns the run gets here."""
+    ctx.fence()
+    by_role = {role: [f for f in files if f.role == role] for role in ("evaluation", "serving")}
+    manifest = {
+        "evaluation": artifacts.checked_manifest(fitted=trained.judged, role="evaluation", files=by_role["evaluation"]),
+        "serving": artifacts.checked_manifest(fitted=trained.serving, role="serving", files=by_role["serving"]),
+    }
+    judged, serving = trained.judged.window, trained.serving.window
+    if judged is None or serving is None:
+        raise PartitionBroken("A fit has no training window; it was not registered.")
+    spec, _ = ModelSpec.objects.get_or_create(
+        sha256=trained.spec.sha256, defaults={"label": trained.spec.label[:160], "body": trained.spec.to_json()}
+    )
+    with connection.cursor() as cursor:
+        # One number after the other, also when two trainings end at once.
+        cursor.execute("LOCK TABLE forecasting_modelversion IN SHARE ROW EXCLUSIVE MODE")
+    newest = ModelVersion.objects.aggregate(number=Max("number"))["number"] or 0
+    version = ModelVersion.objects.create(
+        number=newest + 1,
+        spec=spec,
+        status=VersionStatus.CANDIDATE,
+        mode=mode,
+        run_id=ctx.run.pk,
+        as_of=serving.as_of,
+        evaluation_window=judged.to_json(),
+        serving_window=serving.to_json(),
+        manifest=manifest,
+        backtest=trained.backtest,
+        notes=_notes(trained),
+        created_by=ctx.run.requested_by,
+        created_by_name=ctx.run.requested_by_name,
+    )
+    artifacts.register(version=version, files=files)
+    record(
+        event="model.trained",
+        actor=ctx.run.requested_by,
+        subject=version,
+        data={
+            "version": version.number,
+            "spec": spec.label,
+            "mode": mode,
+            "as_of": serving.as_of,
+            "fingerprints": [judged.fingerprint, serving.fingerprint],
+        },
+        correlation_id=ctx.run.correlation_id,
+    )
+    return version
