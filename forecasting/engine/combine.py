@@ -110,24 +110,40 @@ def class_weights(backtest: Backtest, classes: pd.Series) -> dict[str, dict[str,
     """The best pair weights (tenths) of each demand class with enough rows; "*" holds the best over all rows."""
     frame = backtest.frame.loc[~backtest.frame["censored"] & backtest.frame["y"].notna()]
     of_row = frame["unique_id"].map(classes)
-    out = {ANY_CLASS: _best_pair(frame, backtest.families, classes)}
+    out = {ANY_CLASS: _best_pair(frame, backtest.families)}
     for name, size in of_row.value_counts().sort_index().items():
         if size >= MIN_CLASS_ROWS:
-            out[str(name)] = _best_pair(frame.loc[of_row == name], backtest.families, classes)
+            out[str(name)] = _best_pair(frame.loc[of_row == name], backtest.families)
     return out
 
 
-def _best_pair(frame: pd.DataFrame, families: tuple[str, ...], classes: pd.Series) -> dict[str, float]:
-    candidates: list[dict[str, float]] = [{f: 1.0} for f in families]
-    for one, other in combinations(families, 2):
-        candidates += [{one: t / STEPS, other: (STEPS - t) / STEPS} for t in range(1, STEPS)]
+def _best_pair(frame: pd.DataFrame, families: tuple[str, ...]) -> dict[str, float]:
+    """The pair and share (in tenths) with the least absolute error; ties go to the simpler: singles stand first."""
     y = frame["y"].to_numpy()
+    values = {f: frame[f].to_numpy(dtype="float64") for f in families}
+    stand_in = np.full(len(frame), np.nan)
+    for name in (f for f in FALLBACKS if f in values):
+        stand_in = np.where(np.isnan(stand_in), values[name], stand_in)
+    tried = [({f: 1.0}, f, f, 1.0) for f in families]
+    for one, other in combinations(families, 2):
+        for tenth in range(STEPS - 1, 0, -1):
+            share = tenth / STEPS
+            tried.append(({one: share, other: round(1.0 - share, 10)}, one, other, share))
 
-    def loss(row: dict[str, float]) -> float:
-        return float(np.abs(y - combine(frame, {ANY_CLASS: row}, classes)["yhat"].to_numpy()).sum())
+    def loss(point: tuple[dict[str, float], str, str, float]) -> float:
+        _, one, other, share = point
+        return float(np.abs(y - _mix(values[one], values[other], share, stand_in)).sum())
 
-    # Ties go to the simpler: singles stand first.
-    return min(candidates, key=loss)
+    return min(tried, key=loss)[0]
+
+
+def _mix(one: np.ndarray, other: np.ndarray, share: float, stand_in: np.ndarray) -> np.ndarray:
+    """What `combine` makes of two families: weights renormalised over those present, else the stand-in."""
+    left = np.where(np.isfinite(one), share, 0.0)
+    right = np.where(np.isfinite(other), 1.0 - share, 0.0)
+    total = left + right
+    mixed = (np.nan_to_num(one) * left + np.nan_to_num(other) * right) / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, mixed, stand_in)
 
 
 def choose_spec(backtest: Backtest, base: ModelSpec, classes: pd.Series) -> tuple[ModelSpec, list[SweepPoint], str]:
@@ -168,7 +184,8 @@ def _with_stand_ins(families: list[str], compared: tuple[str, ...]) -> tuple[str
 
 
 def _pooled(backtest: Backtest, classes: pd.Series) -> dict[str, dict[str, float]]:
-    return {ANY_CLASS: class_weights(backtest, classes)[ANY_CLASS]}
+    known = ~backtest.frame["censored"] & backtest.frame["y"].notna()
+    return {ANY_CLASS: _best_pair(backtest.frame.loc[known], backtest.families)}
 
 
 def _held_out_errors(backtest: Backtest, fit: Any, classes: pd.Series) -> pd.DataFrame:

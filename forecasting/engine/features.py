@@ -159,6 +159,14 @@ def scales(panel: Panel) -> pd.Series:
     return out
 
 
+def unsold(panel: Panel) -> list[int]:
+    """Series with observations but without a single sale in the last half year."""
+    history = panel.history
+    recent = history.loc[(history["ds"].max() - history["ds"]) // panel.step < SCALE_STEPS]
+    top = recent.groupby("unique_id")["y"].max()
+    return [int(i) for i in top.index[top == 0].to_numpy()]
+
+
 def capped(frame: pd.DataFrame, level: pd.Series) -> np.ndarray:
     """y divided by its series' level and cut at 50 levels: one absurd day neither leads the fit nor the lags."""
     return np.asarray(np.minimum(frame["y"].to_numpy() / level.reindex(frame["unique_id"]).to_numpy(), 50.0))

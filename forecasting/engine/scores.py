@@ -44,7 +44,9 @@ def ratio(numerator: float, denominator: float, n: int, what: str = "the sum of 
         return Score(None, 0, NO_ROWS)
     if not denominator > 0:
         return Score(None, n, what)
-    return Score(float(numerator / denominator), n)
+    with np.errstate(over="ignore"):
+        value = float(np.float64(numerator) / denominator)
+    return Score(value, n) if np.isfinite(value) else Score(None, n, "the denominator is too small to divide by")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from forecasting.engine.features import (
     impute,
     scales,
     static_codes,
+    unsold,
 )
 from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
@@ -91,8 +92,10 @@ class FittedLightGBM:
             forecaster.models = forecaster.models_ = {"yhat": _Booster(self.booster, state["features"])}
             out = forecaster.predict(horizon, X_df=ahead if dynamic else None)
         scale = level.reindex(out["unique_id"]).to_numpy()
+        # A series that has not sold for half a year borrows no level from the others.
+        sold = scale * ~out["unique_id"].isin(unsold(panel)).to_numpy()
         rows: pd.DataFrame = out[["unique_id", "ds"]]
-        return rows.assign(yhat=np.maximum(out["yhat"].to_numpy() * scale, 0.0))
+        return rows.assign(yhat=np.maximum(out["yhat"].to_numpy() * sold, 0.0))
 
     def describe(self) -> dict[str, Any]:
         """Features, parameters, vocabulary."""

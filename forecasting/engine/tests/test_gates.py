@@ -50,8 +50,8 @@ def inputs(
     """Inputs that pass every gate, with changes."""
     good = {"wape": 0.28, "cost_stockout": 95.0, "total_cost": 290.0, "fva": 0.2}
     base = GateInputs(
-        candidate=side(**{**good, **(candidate or {})}),
-        champion=side(**(champion or {})),
+        candidate=candidate if isinstance(candidate, Side) else side(**{**good, **(candidate or {})}),
+        champion=champion if isinstance(champion, Side) else side(**(champion or {})),
         evidence=Evidence(0.95, -0.03, -0.06, 0.0, -0.005, 50, 2000),
         holdout_sealed=True,
         holdout_accesses=1,
