@@ -191,11 +191,14 @@ REST_FRAMEWORK = {
         "integrations.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "integrations.api.permissions.HoldsARole",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"user": "1200/min"},
+    "DEFAULT_THROTTLE_CLASSES": ["integrations.api.throttling.TokenRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"token": "1200/min"},
     "EXCEPTION_HANDLER": "integrations.api.problems.problem_details",
 }
 SPECTACULAR_SETTINGS = {
@@ -203,6 +206,18 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Pull a tenant's forecasts, models and runs. Authenticate with `Authorization: Token <token>`.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "integrations.api.openapi.add_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "RunState": "ledger.models.RunState",
+        "VersionStatus": "forecasting.models.VersionStatus",
+        "TrainingMode": "forecasting.models.registry.TrainingMode",
+    },
+    # No validator: the page must not call another host.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "validatorUrl": None},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

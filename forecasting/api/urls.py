@@ -1,0 +1,23 @@
+"""URLs of the forecasting API, under ``/api/v1/``."""
+
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
+
+from forecasting.api.forecasts import ForecastDetailView, ForecastListView
+from forecasting.api.models import ModelDetailView, ModelListView
+
+
+class KeyConverter(IntConverter):
+    """A number of at most 18 digits, so that it always fits a database key."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_converter(KeyConverter, "key")
+
+urlpatterns = [
+    path("forecasts/", ForecastListView.as_view(), name="api-forecasts"),
+    path("forecasts/<key:series>/", ForecastDetailView.as_view(), name="api-forecast"),
+    path("models/", ModelListView.as_view(), name="api-models"),
+    path("models/<key:version>/", ModelDetailView.as_view(), name="api-model"),
+]
