@@ -8,8 +8,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
 
+from forecasting import selectors
 from forecasting.errors import AssignmentRefused
-from forecasting.models import ChampionAssignment, Channel, ForecastSet, ModelVersion, PromotionRequest, VersionStatus
+from forecasting.models import ChampionAssignment, Channel, ModelVersion, PromotionRequest, VersionStatus
 from forecasting.models.assignment import AssignmentKind
 from forecasting.services.policy import lock_decisions
 from ledger.services.audit import actor_name, record
@@ -22,15 +23,9 @@ _ASSIGNABLE: dict[str, frozenset[str]] = {
 }
 
 
-def open_assignment(channel: str = Channel.LIVE) -> ChampionAssignment | None:
-    """The assignment that serves on the channel now, with its version and spec; None where nothing was promoted."""
-    serving = ChampionAssignment.objects.filter(channel=channel, to_at__isnull=True)
-    return serving.select_related("version__spec").first()
-
-
 def champion_version(channel: str = Channel.LIVE) -> ModelVersion | None:
     """The version that serves on the channel now."""
-    assignment = open_assignment(channel)
+    assignment = selectors.current_champion(channel)
     return assignment.version if assignment is not None else None
 
 
@@ -52,6 +47,7 @@ def assign(
     Raises ``AssignmentRefused``.
     """
     from forecasting.services.promotion import lapse_stale
+    from forecasting.services.publishing import publish_newest  # brings the forecasting libraries with it
 
     lock_decisions()
     version = ModelVersion.objects.select_for_update(of=("self",)).select_related("spec").get(pk=version.pk)
@@ -81,7 +77,7 @@ def assign(
     if channel == Channel.LIVE:
         _follow(version, current)
         heartbeat.touch(champion=str(version)[:80], champion_since=now)
-    published = _publish(version, channel)
+    published = publish_newest(version, channel)
     lapse_stale()
     record(
         event="champion.assigned",
@@ -120,11 +116,3 @@ def _follow(version: ModelVersion, displaced: ChampionAssignment | None) -> None
     ModelVersion.objects.filter(pk=displaced.version_id, status=VersionStatus.CHALLENGER).update(
         status=VersionStatus.RETIRED
     )
-
-
-def _publish(version: ModelVersion, channel: str) -> ForecastSet | None:
-    newest = ForecastSet.objects.filter(version=version, channel=channel).order_by("-origin_date").first()
-    if newest is not None and newest.published_at is None:
-        newest.published_at = timezone.now()
-        newest.save(update_fields=["published_at"])
-    return newest

@@ -40,6 +40,7 @@ from forecasting.services.promotion_evidence import (
     stale_reason,
     why_stale,
 )
+from forecasting.services.readiness import operations_now
 from ledger.services.audit import actor_name, record
 from tenants.errors import RoleRequired
 from tenants.roles import Role, require_role, roles_of
@@ -130,6 +131,7 @@ def approve_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason
         stale = stale_reason(request, timezone.now())
         if stale is None:
             require_eligible(request.gate_report)
+            _require_operations(request)
             _close(request, RequestState.APPROVED, actor=reviewer, reason=said)
             assignment = champions.assign(
                 version=request.candidate,
@@ -144,6 +146,18 @@ def approve_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason
             return assignment
         _lapse(request, stale)
     raise RequestLapsed(request.pk, stale)  # outside of the transaction, so that the lapse is kept
+
+
+def _require_operations(request: PromotionRequest) -> None:
+    """What broke since the judgement keeps a promotion from happening; the request goes on waiting."""
+    now, limits = operations_now(), body_of(request.gate_report.policy).gates
+    if now.slo_critical is None or now.open_sev1 is None:
+        why = "the state of operations is not known."
+    elif now.slo_critical > limits.max_slo_critical or now.open_sev1 > limits.max_open_sev1:
+        why = f"{now.open_sev1} incident(s) are open and {now.slo_critical} SLO(s) critical. Settle them first."
+    else:
+        return
+    raise PromotionNotEligible(request.candidate.label, why, ["operations"])
 
 
 def reject_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason: str) -> PromotionRequest:

@@ -41,7 +41,7 @@ def sample_evidence(
             "budget": 1,
             "openings": [{"by": "system", "at": "2026-04-01T06:00:00+00:00", "reason": ""}] * accesses,
         },
-        "scores": {"candidate": ours, "champion": theirs},
+        "scores": {"candidate": {**ours, "by_store": {}}, "champion": {**theirs, "by_store": {}}},
         "weeks": [
             {
                 "week": k + 1,
@@ -94,7 +94,18 @@ def sample_evidence(
         "operations": {
             "slo_critical": 0,
             "open_sev1": 0,
-            "readiness": {"state": "production_tier_candidate", "facts": {"history_days": 120, "accuracy_samples": 32}},
+            "readiness": {
+                "state": "production_tier_candidate",
+                "facts": {
+                    "history_days": 120,
+                    "stores": 2,
+                    "products": 2,
+                    "candidate_samples": 224,
+                    "champion": None,
+                    "champion_samples": 0,
+                },
+                "missing": ["0 accuracy samples of a serving champion, needs 30"],
+            },
         },
         "sentence": "",
     }

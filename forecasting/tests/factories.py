@@ -14,7 +14,7 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 
 from forecasting.engine.bootstrap import Evidence
-from forecasting.engine.business import BUSINESS_NAMES, BusinessScore, BusinessScores
+from forecasting.engine.business import BusinessScore, BusinessScores
 from forecasting.engine.gates import CHAMPION, NAIVE, GateInputs, Side, judge
 from forecasting.engine.scores import Score, ScoreSet
 from forecasting.engine.sentence import summarise
@@ -118,18 +118,23 @@ def make_candidate(
         evaluation_window=judged.to_json(),
         serving_window=serves.to_json(),
         manifest={
-            "spec_sha256": spec.sha256,
-            "evaluation": {"spec_sha256": spec.sha256, "partition": judged.to_json()},
-            "serving": {"spec_sha256": spec.sha256, "partition": serves.to_json()},
+            role: {
+                "spec_sha256": spec.sha256,
+                "partition": window.to_json(),
+                "data_fingerprint": fingerprint,
+                "files": {"manifest.json": sha256_text(f"{role} v{number}")},
+            }
+            for role, window in (("evaluation", judged), ("serving", serves))
         },
-        backtest=score_set(1.0).to_json(),
+        backtest={"scores": score_set(1.0).to_json(), "origins": [], "horizon": horizon, "families": [family]},
         created_by=created_by,
         created_by_name=created_by.get_username() if created_by is not None else "system",
     )
-    ModelArtifact.objects.create(
-        version=version, role="serving", name="manifest.json", path=f"models/v{number}/manifest.json",
-        sha256=sha256_text(f"v{number}"), bytes=10,
-    )  # fmt: skip
+    for role in ("evaluation", "serving"):
+        ModelArtifact.objects.create(
+            version=version, role=role, name="manifest.json", path=f"models/v{number}/{role}/manifest.json",
+            sha256=sha256_text(f"{role} v{number}"), bytes=10,
+        )  # fmt: skip
     if forecasts:
         make_forecasts(version, series=series, origin=as_of, horizon=horizon)
     return version
@@ -178,7 +183,15 @@ def business_set(factor: float, confidence: str = "measured") -> BusinessScores:
         value = BUSINESS[name] if name in UNSCALED else BUSINESS[name] * factor
         return BusinessScore(Score(value, 32), "estimated" if confidence == "unavailable" else confidence)
 
-    return BusinessScores(**{name: one(name) for name in BUSINESS_NAMES})
+    return BusinessScores(
+        lost_sales_qty=one("lost_sales_qty"),
+        stockout_miss_rate=one("stockout_miss_rate"),
+        overstock_qty=one("overstock_qty"),
+        overstock_rate=one("overstock_rate"),
+        cost_stockout=one("cost_stockout"),
+        cost_overstock=one("cost_overstock"),
+        total_cost=one("total_cost"),
+    )
 
 
 def make_report(
