@@ -52,7 +52,7 @@ class Chunk:
 class RowSource(Protocol):
     """One open file. `headings` are known before the first chunk; `sha256` after the last."""
 
-    headings: Sequence[str]
+    headings: list[str]
     nested: frozenset[str]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:

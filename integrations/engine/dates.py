@@ -75,9 +75,10 @@ class DateParser:
             # It rolls 31 February over into March: what does not write back as it was is left to Python.
             same = pc.equal(pc.strftime(moments, format=self._format), texts)
             return pc.if_else(pc.fill_null(same, False), moments, pa.scalar(None, moments.type))
-        plain = pc.match_substring_regex(texts, r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?$")
+        plain = pc.match_substring_regex(texts, r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.]\d+)?)?$")
+        seconds = pc.utf8_slice_codeunits(texts, 0, 19)
         try:
-            return pc.cast(pc.if_else(plain, texts, None), pa.timestamp("s"))
+            return pc.cast(pc.if_else(plain, seconds, None), pa.timestamp("s"))
         except pa.ArrowInvalid:  # one impossible moment among them
             return pa.nulls(len(texts), pa.timestamp("s"))
 

@@ -1,0 +1,236 @@
+"""The transactions' way to demand: signs, returns, references, duplicates, and the canonical table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from integrations.engine.aggregate import Accumulator, Columns, Rule, pack_keys, reduce_groups, unpack_keys
+from integrations.engine.contract import DataContract
+from integrations.engine.contract_model import FLAG_FIELDS, TEXT_FIELDS, DedupePolicy, SignPolicy
+from integrations.engine.convert import TextCodes
+from integrations.engine.rows import RowReader, Typed
+
+RETURN_WORDS = frozenset(
+    (
+        "return",
+        "returns",
+        "returned",
+        "refund",
+        "refunded",
+        "credit",
+        "r",
+        "ret",
+        "retoure",
+        "retour",
+        "rückgabe",
+        "devolucion",
+    )
+)
+_PRICES = ("unit_price", "unit_cost")
+_STOCKS = ("on_hand_qty", "on_order_qty")
+Books = dict[str, TextCodes]
+
+
+class DemandBuilder:
+    """Takes checked chunks of transactions and gives one row per store, product and day."""
+
+    def __init__(self, contract: DataContract, fields: frozenset[str], books: Books) -> None:
+        self._contract, self._fields, self._books = contract, fields, books
+        self._numbers = tuple(n for n in (*_PRICES, *_STOCKS, *FLAG_FIELDS, *contract.extra_regressors) if n in fields)
+        self._texts = tuple(name for name in TEXT_FIELDS if name in fields)
+        self._rules = self._make_rules()
+        self._sum = Accumulator(self._rules)
+        self.known_stores: int | None = None
+        self.known_products: int | None = None
+        self.row_days: dict[int, int] = {}
+
+    def _make_rules(self) -> dict[str, Rule]:
+        rules = {"quantity": Rule("sum"), "returned_quantity": Rule("sum")}
+        for name in self._numbers:
+            if name in _STOCKS:
+                rules[name] = Rule("last_known")
+            elif name in FLAG_FIELDS:
+                rules[name] = Rule("max")
+            else:
+                rules |= {f"{name}:{part}": Rule("sum") for part in ("weighted", "weight", "plain", "count")}
+        rules |= {name: Rule("last_known") for name in self._texts}
+        last = self._contract.dedupe_policy is DedupePolicy.KEEP_LAST
+        if last:
+            rules = {name: Rule("last") for name in rules}
+        return {**rules, "rows": Rule("sum"), "file": Rule("last" if last else "first")}
+
+    def check(self, reader: RowReader, typed: Typed, sources: dict[str, str]) -> NDArray[np.bool_]:
+        """Flag rows by reference and sign; give the mask of the rows that are returns."""
+        for name, known, reason in (
+            ("store_id", self.known_stores, "unknown_store"),
+            ("product_id", self.known_products, "unknown_product"),
+        ):
+            if known is not None:
+                reader.flag(typed, typed.codes[name] >= known, sources[name], reason)
+        quantity = typed.numbers["quantity"]
+        with np.errstate(invalid="ignore"):
+            negative = quantity < 0
+        returned = self._return_rows(typed)
+        policy = self._contract.quantity_sign_policy
+        if policy is SignPolicy.NON_NEGATIVE:
+            reader.flag(typed, negative, sources["quantity"], "negative_quantity")
+            column = sources.get("transaction_type", sources["quantity"])
+            reader.flag(typed, returned & ~negative, column, "return_not_allowed")
+            return np.zeros(typed.rows, np.bool_)
+        if policy is SignPolicy.CLIP_NEGATIVE:
+            typed.numbers["quantity"] = np.where(negative | returned, 0.0, quantity)
+            return np.zeros(typed.rows, np.bool_)
+        typed.numbers["quantity"] = np.abs(quantity)
+        return negative | returned
+
+    def _return_rows(self, typed: Typed) -> NDArray[np.bool_]:
+        codes = typed.codes.get("transaction_type")
+        if codes is None:
+            return np.zeros(typed.rows, np.bool_)
+        texts = self._books["transaction_type"].texts()
+        lookup = np.array([text.lower() in RETURN_WORDS for text in texts] + [False])
+        return np.asarray(lookup[codes])
+
+    def keys(self, typed: Typed, good: NDArray[np.bool_], returns: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The packed keys of the sound rows."""
+        if typed.days is None:  # the plan has made sure of a date column
+            raise AssertionError("transactions without days")
+        stores, products = typed.codes["store_id"], typed.codes["product_id"]
+        if good.all():
+            return pack_keys(stores, products, typed.days, returns)
+        return pack_keys(stores[good], products[good], typed.days[good], returns[good])
+
+    def add(self, typed: Typed, good: NDArray[np.bool_], returns: NDArray[np.bool_], file: int) -> None:
+        """Take the sound rows of a chunk."""
+        keys = self.keys(typed, good, returns)
+        if not len(keys):
+            return
+        days = (keys >> 1) & 0xFFFF
+        for day, count in enumerate(np.bincount(days)):
+            if count:
+                self.row_days[day] = self.row_days.get(day, 0) + int(count)
+        every = bool(good.all())
+
+        def pick(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return values if every else values[good]
+
+        returned = returns if every else returns[good]
+        quantity = pick(typed.numbers["quantity"])
+        sold = np.where(returned, 0.0, quantity) if returned.any() else quantity
+        columns: Columns = {"quantity": sold, "returned_quantity": quantity - sold}
+        empty = np.full(len(keys), np.nan)
+        for name in self._numbers:
+            values = pick(typed.numbers[name]) if name in typed.numbers else empty
+            if name in _STOCKS or name in FLAG_FIELDS:
+                columns[name] = values
+                continue
+            known = ~np.isnan(values)
+            plain = np.where(known, values, 0.0)
+            weight = np.where(known, sold if name in _PRICES else 1.0, 0.0)
+            columns[f"{name}:weighted"] = plain * weight
+            columns[f"{name}:weight"] = weight
+            columns[f"{name}:plain"] = plain
+            columns[f"{name}:count"] = known.astype(np.float64)
+        for name in self._texts:
+            codes = typed.codes.get(name)
+            columns[name] = np.full(len(keys), -1, np.int32) if codes is None else codes if every else codes[good]
+        columns["rows"] = np.ones(len(keys), np.int64)
+        columns["file"] = np.full(len(keys), file, np.int16)
+        self._sum.add(keys, columns)
+
+    def repeated(self) -> tuple[int, NDArray[np.int64]]:
+        """How many rows share their key with an earlier one, and the keys that occur more than once."""
+        keys, columns = self._sum.result()
+        if not len(keys):
+            return 0, keys
+        rows = np.asarray(columns["rows"], np.int64)
+        return int(rows.sum()) - len(keys), keys[rows > 1]
+
+    def finish(self, drop_repeated: bool) -> tuple[pa.Table, NDArray[np.int64]]:
+        """The canonical table, and how many of its rows each file (by its number) has brought."""
+        keys, columns = self._sum.result()
+        if not len(keys):
+            return empty_demand(self._contract), np.zeros(1, np.int64)
+        if drop_repeated:
+            once = np.asarray(columns["rows"], np.int64) == 1
+            keys, columns = keys[once], {name: values[once] for name, values in columns.items()}
+        both = {name: Rule("last_known") if name in self._texts else rule for name, rule in self._rules.items()}
+        both |= {name: Rule("sum") for name in columns if ":" in name or name.endswith("quantity")}
+        both |= {name: Rule("last_known") for name in _STOCKS} | {name: Rule("max") for name in FLAG_FIELDS}
+        days, columns = reduce_groups(keys >> 1, columns, both)
+        return self._table(days << 1, columns), np.bincount(np.asarray(columns["file"]).astype(np.int64))
+
+    def _table(self, keys: NDArray[np.int64], columns: Columns) -> pa.Table:
+        stores, products, days, _ = unpack_keys(keys)
+        store_rank, store_names = _ranks(self._books["store_id"])
+        product_rank, product_names = _ranks(self._books["product_id"])
+        stores, products = store_rank[stores], product_rank[products]
+        order = np.argsort(((stores << 24 | products) << 16) | days, kind="stable")
+        arrays: dict[str, pa.Array] = {
+            "store_id": _dictionary(stores[order], store_names),
+            "product_id": _dictionary(products[order], product_names),
+            "date": pa.array(days[order].astype(np.int32)).cast(pa.date32()),
+            "quantity": pa.array(columns["quantity"][order]),
+            "returned_quantity": pa.array(columns["returned_quantity"][order]),
+        }
+        for name in self._numbers:
+            arrays[name] = pa.array(_value(columns, name)[order], from_pandas=True)
+        for name in self._texts:
+            arrays[name] = _dictionary(np.asarray(columns[name])[order].astype(np.int64), self._books[name].texts())
+        schema = demand_schema(self._contract)
+        return pa.table(
+            [arrays[entry.name] if entry.name in arrays else pa.nulls(len(keys), entry.type) for entry in schema],
+            schema=schema,
+        )
+
+
+def _value(columns: Columns, name: str) -> NDArray[np.float64]:
+    """Prices are means weighted by the units sold (a plain mean on a day without sales), regressors plain means."""
+    if name in columns:
+        return np.asarray(columns[name], np.float64)
+    weighted, weight, plain, count = (
+        np.asarray(columns[f"{name}:{part}"], np.float64) for part in ("weighted", "weight", "plain", "count")
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(weight > 0, weighted / weight, plain / count)
+
+
+def _ranks(book: TextCodes) -> tuple[NDArray[np.int64], list[str]]:
+    """Rank of each code in sorted order, and the sorted texts."""
+    texts = book.texts()
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    ranks = np.empty(len(texts), np.int64)
+    ranks[order] = np.arange(len(texts))
+    return ranks, [texts[index] for index in order]
+
+
+def _dictionary(codes: NDArray[np.int64], texts: list[str]) -> pa.DictionaryArray:
+    """Codes with their texts; -1 is null. Only texts that occur are kept."""
+    occurs = np.zeros(len(texts) + 1, np.bool_)
+    occurs[codes] = True
+    used = np.flatnonzero(occurs[:-1])
+    lookup = np.full(len(texts) + 1, -1, np.int32)
+    lookup[used] = np.arange(len(used))
+    indices = lookup[codes]
+    words = pa.array([texts[code] for code in used.tolist()], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), words)
+
+
+def demand_schema(contract: DataContract) -> pa.Schema:
+    """The canonical columns in their order; extra regressors last."""
+    text = pa.dictionary(pa.int32(), pa.string())
+    numbers = (*_PRICES, *_STOCKS, *FLAG_FIELDS)
+    return pa.schema(
+        [("store_id", text), ("product_id", text), ("date", pa.date32())]
+        + [("quantity", pa.float64()), ("returned_quantity", pa.float64())]
+        + [(name, pa.float64()) for name in numbers]
+        + [(name, text) for name in TEXT_FIELDS]
+        + [(name, pa.float64()) for name in contract.extra_regressors]
+    )
+
+
+def empty_demand(contract: DataContract) -> pa.Table:
+    """No demand, with the right columns."""
+    return demand_schema(contract).empty_table()
