@@ -1,4 +1,4 @@
-"""Errors of the integrations' domain. ``exit_status`` is what a command ends with: 1 the data said no, 2 wrong usage."""
+"""Errors of the integrations' domain; ``exit_status`` ends a command: 1 the data said no, 2 wrong usage."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class SourceTypeDiffers(IntegrationError):
     def __init__(self, name: str, existing: str, wanted: str) -> None:
         self.name, self.existing, self.wanted = name, existing, wanted
         super().__init__(
-            f"Source {name!r} is of type {existing}, the contract says {wanted}. Correct source_type, or name another source."
+            f"Source {name!r} is of type {existing}, the contract says {wanted}. "
+            "Correct source_type, or name another source."
         )
 
 
@@ -133,7 +134,8 @@ class FileFitsSeveralRoles(IntegrationError):
     def __init__(self, name: str, roles: Sequence[str]) -> None:
         self.name, self.roles = name, tuple(roles)
         super().__init__(
-            f"{name} fits the patterns of {' and '.join(roles)} alike. Make the patterns in the contract's files: distinct."
+            f"{name} fits the patterns of {' and '.join(roles)} alike. "
+            "Make the patterns under the contract's files distinct."
         )
 
 

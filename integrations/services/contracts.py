@@ -49,8 +49,8 @@ def _body_sha256(body: dict[str, Any]) -> str:
 def save_contract(*, source: Source, contract: DataContract, actor: AbstractBaseUser | None) -> Contract:
     """Keep the contract as the source's next version, a draft; the same content is the version that has it already.
 
-    ``actor`` is a tenant admin, or None for the system. Raises ``ContractOfAnotherTenant``, ``ContractOfAnotherSource``,
-    ``SourceTypeDiffers``, ``RoleRequired``.
+    ``actor`` is a tenant admin, or None for the system.
+    Raises ``ContractOfAnotherTenant``, ``ContractOfAnotherSource``, ``SourceTypeDiffers``, ``RoleRequired``.
     """
     if actor is not None:
         require_role(actor, Role.TENANT_ADMIN)
@@ -81,7 +81,8 @@ def activate_contract(*, contract_id: int, actor: AbstractBaseUser | None, reaso
     """Make a version the one that new files come under; the active one so far is superseded.
 
     An active version is returned as it is. A draft source becomes active with its first contract.
-    ``actor`` is a tenant admin, or None for the system. Raises ``TransitionRefused``, ``ContractAltered``, ``RoleRequired``.
+    ``actor`` is a tenant admin, or None for the system.
+    Raises ``TransitionRefused``, ``ContractAltered``, ``RoleRequired``.
     """
     if actor is not None:
         require_role(actor, Role.TENANT_ADMIN)

@@ -49,7 +49,7 @@ def source_of_contract(*, contract: DataContract, actor: AbstractBaseUser | None
 
 @transaction.atomic
 def pause_source(*, source_id: int, reason: str, actor: AbstractBaseUser | None) -> Source:
-    """Take no more files from a source, with a reason; raises ``TransitionRefused``, ``SourceRefused``, ``RoleRequired``."""
+    """Take no more files from a source, and why; raises ``TransitionRefused``, ``SourceRefused``, ``RoleRequired``."""
     return _change_state(source_id, SourceState.PAUSED, "source.paused", reason, actor)
 
 

@@ -63,7 +63,8 @@ class ProbeSink:
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO probe VALUES (%s, %s, %s, %s, %s) "
-                "ON CONFLICT (store_id, product_id, date) DO UPDATE SET quantity = excluded.quantity, batch_id = excluded.batch_id",
+                "ON CONFLICT (store_id, product_id, date) "
+                "DO UPDATE SET quantity = excluded.quantity, batch_id = excluded.batch_id",
                 [(*row, batch_id) for row in rows],
             )
         if self.fail:

@@ -1,0 +1,287 @@
+"""One delivery of files becomes one batch: read and judged outside of the database, then stored in one transaction."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection, transaction
+from django.utils import timezone
+
+from integrations import selectors
+from integrations.engine.contract import DataContract, Role
+from integrations.engine.findings import Verdict
+from integrations.engine.pipeline import read_batch
+from integrations.engine.report import report_json, write_artifacts
+from integrations.engine.rows import REASONS
+from integrations.engine.types import BatchResult
+from integrations.errors import FileChangedWhileRead, FileUnusable, SourcePaused
+from integrations.models import BatchFile, Contract, IngestBatch, Source
+from integrations.models.batch import BatchState
+from integrations.models.source import SourceState
+from integrations.registry import LoadResult, demand_sink
+from integrations.services.artifacts import Artifact, keep_artifacts
+from integrations.services.conservation import assert_conserved
+from integrations.services.contracts import activate_contract, contract_of
+from integrations.services.files import batch_fingerprint, file_sha256
+from ledger.context import RunContext
+from ledger.models import Run
+from ledger.services.audit import actor_name, record
+from tenants.roles import Role as TenantRole
+from tenants.roles import require_role
+from tenants.services import heartbeat
+
+Progress = Callable[[int, int, str], None]
+STEPS = 1000  # progress is told in thousandths: a byte count outgrows the run's column
+_READ_SHARE = 0.8
+
+_STATES = {
+    Verdict.PASSED: BatchState.LOADED,
+    Verdict.FAILED: BatchState.FAILED,
+    Verdict.REQUIRES_CUSTOM_ADAPTER: BatchState.REQUIRES_ADAPTER,
+}
+_REJECTED = 'COPY integrations_rejectedrow (batch_file_id, line, "column", reason, raw) FROM STDIN'
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOutcome:
+    """The batch, and whether it was there before (then nothing was done). ``series`` is what the sink counted."""
+
+    batch: IngestBatch
+    repeated: bool
+    series: int = 0
+    artifacts: tuple[Artifact, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return self.batch.state == BatchState.LOADED
+
+
+def ingest_files(
+    *,
+    contract_row: Contract,
+    files: Mapping[Role, Sequence[Path]],
+    actor: AbstractBaseUser | None,
+    ctx: RunContext | None = None,
+    activate: bool = False,
+) -> IngestOutcome:
+    """Read the files under the contract and load them as one batch, wholly or not at all.
+
+    The verdict is the batch's state: one that did not pass keeps its report and rejected rows and loads nothing. The
+    same bytes under the same contract are the batch they were loaded as. ``activate`` makes the contract the active
+    one in the transaction that loads. ``actor`` is a tenant admin, or None for the system.
+
+    Raises ``SourcePaused``, ``FileChangedWhileRead``, ``ContractAltered``, ``NoDemandSink``, ``RoleRequired``.
+    """
+    if actor is not None:
+        require_role(actor, TenantRole.TENANT_ADMIN)
+    contract = contract_of(contract_row)
+    _refuse_paused(contract_row.source)
+    demand_sink()  # before the work, not after it
+    fingerprint, hashes = fingerprint_of(files, contract_row.sha256)
+    known = selectors.loaded_batch(source=contract_row.source, fingerprint=fingerprint)
+    if known is not None:
+        return IngestOutcome(known, repeated=True)
+    tell = _scaled(ctx.progress) if ctx is not None else None
+    result = read_files(contract=contract, files=files, hashes=hashes, progress=tell)
+    with tempfile.TemporaryDirectory(prefix="forecourt-ingest-") as folder:
+        paths = write_artifacts(result, Path(folder))
+        if ctx is not None:
+            ctx.progress(int(STEPS * _READ_SHARE), STEPS, "Loading")
+        outcome = _store(
+            contract_row=contract_row,
+            result=result,
+            fingerprint=fingerprint,
+            paths=paths,
+            actor=actor,
+            ctx=ctx,
+            activate=activate,
+        )
+    if ctx is not None:
+        ctx.progress(STEPS, STEPS, "Loaded" if outcome.passed else "Refused")
+    return outcome
+
+
+def read_files(
+    *,
+    contract: DataContract,
+    files: Mapping[Role, Sequence[Path]],
+    hashes: Mapping[Path, str] | None = None,
+    as_of: date | None = None,
+    progress: Progress | None = None,
+) -> BatchResult:
+    """Read and judge the files; needs no database. With ``hashes``, a file whose bytes are no longer those is refused.
+
+    Future and history are measured from ``as_of``, by default today in the contract's time zone.
+    Raises ``FileChangedWhileRead``.
+    """
+    today = datetime.now(ZoneInfo(contract.timezone)).date()
+    result = read_batch(contract, files, as_of=as_of or today, progress=progress)
+    assert_conserved(result)
+    if hashes is not None:
+        read = {found.name: found.sha256 for found in result.files}
+        for path, digest in hashes.items():
+            if read.get(path.name) != digest:
+                raise FileChangedWhileRead(path.name)
+    return result
+
+
+def fingerprint_of(files: Mapping[Role, Sequence[Path]], contract_sha256: str) -> tuple[str, dict[Path, str]]:
+    """The batch's fingerprint and each file's SHA-256; raise ``FileUnusable`` where two files have one name."""
+    names = [path.name for paths in files.values() for path in paths]
+    for name in names:
+        if names.count(name) > 1:  # rejected rows are told apart by it
+            raise FileUnusable(name, "is there twice in one delivery", "Give the files different names.")
+    hashes = {path: file_sha256(path) for paths in files.values() for path in paths}
+    pairs = [(role, hashes[path]) for role, paths in files.items() for path in paths]
+    return batch_fingerprint(contract_sha256=contract_sha256, hashes=pairs), hashes
+
+
+@transaction.atomic
+def _store(
+    *,
+    contract_row: Contract,
+    result: BatchResult,
+    fingerprint: str,
+    paths: Sequence[Path],
+    actor: AbstractBaseUser | None,
+    ctx: RunContext | None,
+    activate: bool,
+) -> IngestOutcome:
+    """Everything that a batch writes, in one transaction."""
+    if ctx is not None:
+        ctx.fence()
+    source = Source.objects.select_for_update().get(pk=contract_row.source_id)
+    _refuse_paused(source)
+    known = selectors.loaded_batch(source=source, fingerprint=fingerprint)
+    if known is not None:  # another delivery of the same bytes was faster
+        return IngestOutcome(known, repeated=True)
+    batch = _keep_batch(source, contract_row, result, fingerprint, actor, ctx)
+    loaded = LoadResult(0, 0, None, None)
+    if result.verdict is Verdict.PASSED:
+        loaded = demand_sink()(
+            demand=result.demand,
+            future=result.future,
+            stores=result.stores,
+            products=result.products,
+            contract=result.contract,
+            batch_id=batch.pk,
+        )
+        _finish(source, batch, loaded)
+        if activate:
+            activate_contract(contract_id=contract_row.pk, actor=actor, reason=f"Batch {batch.pk} passed under it.")
+    with keep_artifacts(folder=f"ingest/{source.name}/{batch.pk}", paths=paths) as artifacts:
+        if ctx is not None:
+            listed = [artifact.as_dict() for artifact in artifacts]
+            Run.objects.filter(pk=ctx.run.pk).update(artifacts=listed)
+        record(
+            event="batch.loaded" if result.verdict is Verdict.PASSED else "batch.failed",
+            actor=actor,
+            subject=batch,
+            data=_facts(batch),
+            correlation_id=ctx.run.correlation_id if ctx is not None else None,
+        )
+    return IngestOutcome(batch, repeated=False, series=loaded.series, artifacts=artifacts)
+
+
+def _keep_batch(
+    source: Source,
+    contract_row: Contract,
+    result: BatchResult,
+    fingerprint: str,
+    actor: AbstractBaseUser | None,
+    ctx: RunContext | None,
+) -> IngestBatch:
+    batch = IngestBatch.objects.create(
+        source=source,
+        contract=contract_row,
+        run_id=ctx.run.pk if ctx is not None else None,
+        fingerprint=fingerprint,
+        state=_STATES[result.verdict],
+        rows_read=result.total("rows_read"),
+        rows_loaded=result.total("rows_loaded"),
+        rows_merged=result.total("rows_merged"),
+        rows_rejected=result.total("rows_rejected"),
+        units=_decimal(result.units),
+        returned_units=_decimal(result.returned_units),
+        report=report_json(result),
+        received_by_name=actor_name(actor),
+    )
+    kept = BatchFile.objects.bulk_create(
+        BatchFile(
+            batch=batch,
+            role=str(found.role),
+            name=found.name[:255],
+            sha256=found.sha256,
+            bytes=found.bytes,
+            rows_read=found.rows_read,
+            rows_loaded=found.rows_loaded,
+            rows_merged=found.rows_merged,
+            rows_rejected=found.rows_rejected,
+        )
+        for found in result.files
+    )
+    _keep_rejected(dict(zip((found.name for found in result.files), (file.pk for file in kept), strict=True)), result)
+    return batch
+
+
+def _keep_rejected(file_ids: Mapping[str, int], result: BatchResult) -> None:
+    if not result.rejected:
+        return
+    with connection.cursor() as cursor, cursor.copy(_REJECTED) as copy:
+        for row in result.rejected:
+            raw = row.raw.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL keeps no NUL in a text
+            copy.write_row(
+                (file_ids[row.file], row.line, row.column[:120], REASONS.get(row.reason, row.reason)[:240], raw)
+            )
+
+
+def _finish(source: Source, batch: IngestBatch, loaded: LoadResult) -> None:
+    """Write down what the sink did, on the batch, the source and the tenant's heartbeat."""
+    batch.days_written, batch.first_day, batch.last_day = loaded.days_written, loaded.first_day, loaded.last_day
+    batch.save(update_fields=["days_written", "first_day", "last_day"])
+    now = timezone.now()
+    source.last_sync_at = now
+    source.data_until = max((day for day in (source.data_until, loaded.last_day) if day is not None), default=None)
+    source.save(update_fields=["last_sync_at", "data_until"])
+    heartbeat.touch(last_sync_at=now, data_until=selectors.newest_day())
+
+
+def _refuse_paused(source: Source) -> None:
+    if source.state == SourceState.PAUSED:
+        raise SourcePaused(source.name)
+
+
+def _scaled(tell: Progress) -> Progress:
+    """The reading's bytes as the first part of the run's thousandths."""
+
+    def scaled(done: int, total: int, message: str) -> None:
+        tell(int(STEPS * _READ_SHARE * min(1.0, done / total)) if total else 0, STEPS, message)
+
+    return scaled
+
+
+def _decimal(value: float) -> Decimal:
+    return Decimal(repr(float(value))).quantize(Decimal("0.0001"))
+
+
+def _facts(batch: IngestBatch) -> dict[str, Any]:
+    return {
+        "source": batch.source.name,
+        "contract_version": batch.contract.version,
+        "state": batch.state,
+        "fingerprint": batch.fingerprint,
+        "rows_read": batch.rows_read,
+        "rows_loaded": batch.rows_loaded,
+        "rows_merged": batch.rows_merged,
+        "rows_rejected": batch.rows_rejected,
+        "days_written": batch.days_written,
+        "last_day": batch.last_day,
+    }

@@ -1,0 +1,184 @@
+"""Onboarding: a contract and its files, from the first look to loaded demand."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection
+
+from integrations import selectors
+from integrations.engine.contract import DataContract, Role, contract_sha256
+from integrations.engine.report import report_json, write_artifacts
+from integrations.errors import BatchRefused, OnboardingEnded, SourcePaused, TenantSuspended
+from integrations.models import IngestBatch, Source
+from integrations.models.source import SourceState
+from integrations.services.artifacts import keep_artifacts
+from integrations.services.contracts import check_tenant, save_contract
+from integrations.services.ingest import IngestOutcome, fingerprint_of, ingest_files, read_files
+from integrations.services.sources import source_of_contract
+from ledger.context import Listener, RunContext
+from ledger.execution import run_inline
+from ledger.models import Run, RunState
+from ledger.services import runs
+from tenants.roles import Role as TenantRole
+from tenants.roles import require_role
+from tenants.selectors import get_tenant
+
+KIND = "integrations.ingest"
+
+
+@dataclass(frozen=True, slots=True)
+class OnboardResult:
+    """What became of the files. ``as_dict`` is the JSON of the command."""
+
+    report: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """`passed`, `failed` or `requires_custom_adapter`."""
+        return str(self.report["verdict"])
+
+    @property
+    def passed(self) -> bool:
+        """Whether the data is good enough to be loaded (or was loaded)."""
+        return self.verdict == "passed"
+
+    @property
+    def repeated(self) -> bool:
+        """Whether these very files were loaded before under this contract."""
+        return bool(self.as_dict().get("repeated"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report with the facts of this onboarding, as plain JSON values."""
+        return {**self.report, **self.facts}
+
+
+def onboard(
+    *,
+    contract: DataContract,
+    files: Mapping[Role, Sequence[Path]],
+    actor: AbstractBaseUser | None,
+    dry_run: bool = False,
+    listener: Listener | None = None,
+) -> OnboardResult:
+    """Judge the files and, unless ``dry_run``, load them in this process as a run that the ledger shows.
+
+    A contract that the source does not have yet becomes its next version, active once its first batch has passed. A dry
+    run writes nothing to the database; its artifacts go to the tenant's storage. A verdict other than `passed` is a
+    result, not an error. ``actor`` is a tenant admin, or None for the system.
+
+    Raises ``TenantSuspended``, ``ContractOfAnotherTenant``, ``SourceTypeDiffers``, ``SourcePaused``,
+    ``FileChangedWhileRead``, ``RunAlreadyLive``, ``RoleRequired``.
+    """
+    if actor is not None:
+        require_role(actor, TenantRole.TENANT_ADMIN)
+    check_open(contract=contract)
+    if dry_run:
+        return _dry_run(contract, files, listener)
+    _end_lost_runs(contract.source)
+    try:
+        run = run_inline(
+            kind=KIND,
+            scope=contract.source,
+            inputs=ingest_inputs(contract=contract, files=files),
+            requested_by=actor,
+            listener=listener,
+        )
+    except BatchRefused as refused:
+        return OnboardResult(report=refused.report)
+    if run.state != RunState.SUCCEEDED:
+        raise OnboardingEnded(str(run), run.get_state_display().lower())
+    return OnboardResult(report=run.outputs)
+
+
+def check_open(*, contract: DataContract) -> None:
+    """Raise ``TenantSuspended``, ``ContractOfAnotherTenant`` or ``SourcePaused`` where nothing may be loaded here."""
+    tenant = get_tenant(connection.schema_name)  # as it is now, not as the connection remembers it
+    if not tenant.is_serving:
+        raise TenantSuspended(tenant.schema_name, tenant.status_reason)
+    check_tenant(contract=contract, schema_name=connection.schema_name)
+    if Source.objects.filter(name=contract.source, state=SourceState.PAUSED).exists():
+        raise SourcePaused(contract.source)
+
+
+def _end_lost_runs(source_name: str) -> None:
+    """A process that was killed leaves its run behind; once it is known as lost, it must not block the source."""
+    runs.reap()
+    for run in Run.objects.filter(kind=KIND, scope=source_name, state=RunState.QUEUED):
+        if run.attempts_log and run.attempts_log[-1]["outcome"] == RunState.LOST:
+            runs.cancel(run_id=run.pk, actor=None)
+
+
+def ingest_inputs(*, contract: DataContract, files: Mapping[Role, Sequence[Path]]) -> dict[str, Any]:
+    """The inputs of a run of kind ``integrations.ingest``: the contract and where this host has the files."""
+    paths = {str(role): [str(path.resolve()) for path in found] for role, found in files.items()}
+    return {"contract": contract.model_dump(mode="json"), "files": paths}
+
+
+def perform(*, ctx: RunContext) -> dict[str, Any]:
+    """The body of the job: everything that ``onboard`` does after its checks.
+
+    Returns the onboarding's JSON; raises ``BatchRefused`` after a verdict other than `passed` was kept.
+    """
+    contract = DataContract.model_validate(ctx.inputs["contract"])
+    files = {Role(role): [Path(path) for path in found] for role, found in ctx.inputs["files"].items()}
+    check_open(contract=contract)
+    actor = ctx.run.requested_by
+    source = source_of_contract(contract=contract, actor=actor)
+    row = save_contract(source=source, contract=contract, actor=actor)
+    outcome = ingest_files(contract_row=row, files=files, actor=actor, ctx=ctx, activate=True)
+    report = {**outcome_json(outcome), "run": str(ctx.run.pk)}
+    if not outcome.passed:
+        Run.objects.filter(pk=ctx.run.pk).update(outputs=report)  # a failed run shows its report, too
+        raise BatchRefused(report, batch_id=outcome.batch.pk)
+    return report
+
+
+def outcome_json(outcome: IngestOutcome) -> dict[str, Any]:
+    """The JSON of a batch: its report, and what was done with it."""
+    batch = outcome.batch
+    return {
+        **batch.report,
+        **_identity(batch),
+        "dry_run": False,
+        "repeated": outcome.repeated,
+        "days_written": 0 if outcome.repeated else batch.days_written,
+        "series": outcome.series,
+        "artifacts": [artifact.as_dict() for artifact in outcome.artifacts],
+    }
+
+
+def _identity(batch: IngestBatch) -> dict[str, Any]:
+    return {
+        "source": batch.source.name,
+        "contract_version": batch.contract.version,
+        "batch": batch.pk,
+        "first_day": batch.first_day.isoformat() if batch.first_day else None,
+        "last_day": batch.last_day.isoformat() if batch.last_day else None,
+    }
+
+
+def _dry_run(contract: DataContract, files: Mapping[Role, Sequence[Path]], listener: Listener | None) -> OnboardResult:
+    fingerprint, hashes = fingerprint_of(files, contract_sha256(contract))
+    result = read_files(contract=contract, files=files, hashes=hashes, progress=listener)
+    source = Source.objects.filter(name=contract.source).first()
+    known = selectors.loaded_batch(source=source, fingerprint=fingerprint) if source is not None else None
+    folder = f"ingest/{contract.source}/dry-{fingerprint[:16]}"
+    with tempfile.TemporaryDirectory(prefix="forecourt-dry-run-") as scratch:
+        paths = write_artifacts(result, Path(scratch))
+        with keep_artifacts(folder=folder, paths=paths) as artifacts:
+            listed = [artifact.as_dict() for artifact in artifacts]
+    facts: dict[str, Any] = {
+        "source": contract.source,
+        "dry_run": True,
+        "repeated": known is not None,
+        "batch": known.pk if known is not None else None,
+        "artifacts": listed,
+    }
+    return OnboardResult(report=report_json(result), facts=facts)
