@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
@@ -24,7 +26,7 @@ _COLORS = {
 }
 
 
-def _look(subheader: str, **more: Any) -> dict[str, Any]:
+def _look(subheader: str | Callable[[HttpRequest], str], **more: Any) -> dict[str, Any]:
     return {
         "SITE_TITLE": "Forecourt",
         "SITE_HEADER": "Forecourt",
@@ -45,5 +47,83 @@ def _item(title: str, icon: str, url: str, **more: Any) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse_lazy(url), **more}
 
 
-PLATFORM = _look("Platform", SIDEBAR={"show_search": False, "show_all_applications": False, "navigation": []})
-TENANT = _look("Tenant", SIDEBAR={"show_search": False, "show_all_applications": False, "navigation": []})
+def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "separator": bool(title), "items": list(items)}
+
+
+def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The platform's sidebar."""
+    return [
+        _group(
+            "", _item("Fleet", "hub", "admin:index"), _item("Tenants", "storefront", "admin:tenants_tenant_changelist")
+        ),
+        _group(
+            "Ledger",
+            _item("Runs", "progress_activity", "admin:ledger_run_changelist"),
+            _item("Audit events", "receipt_long", "admin:ledger_auditevent_changelist"),
+        ),
+        _group("Access", _item("People", "group", "admin:auth_user_changelist", permission=_may("auth.view_user"))),
+    ]
+
+
+def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """A tenant's sidebar; Approvals carries the number of requests that wait."""
+    from forecasting.models import PromotionRequest, RequestState
+
+    waiting = PromotionRequest.objects.filter(state=RequestState.PENDING).count()
+    badge = {"badge": str(waiting), "badge_variant": "warning"} if waiting else {}
+    return [
+        _group(
+            "",
+            _item("Overview", "monitoring", "admin:index"),
+            _item("Approvals", "how_to_vote", "admin:forecasting_promotionrequest_changelist", **badge),
+        ),
+        _group(
+            "Forecasts",
+            _item("Series", "stacked_line_chart", "admin:forecasting_series_changelist"),
+            _item("Forecast sets", "timeline", "admin:forecasting_forecastset_changelist"),
+            _item("Accuracy", "target", "admin:forecasting_accuracyrecord_changelist"),
+        ),
+        _group(
+            "Models",
+            _item("Versions", "model_training", "admin:forecasting_modelversion_changelist"),
+            _item("Champions", "trophy", "admin:forecasting_championassignment_changelist"),
+            _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
+            _item("Gate policy", "tune", "admin:forecasting_gatepolicy_changelist"),
+            _item("Holdout openings", "lock_open", "admin:forecasting_holdoutaccess_changelist"),
+        ),
+        _group(
+            "Data",
+            _item("Sources", "database", "admin:integrations_source_changelist"),
+            _item("Contracts", "contract", "admin:integrations_contract_changelist"),
+            _item("Deliveries", "inventory_2", "admin:integrations_ingestbatch_changelist"),
+            _item("API tokens", "key", "admin:integrations_apitoken_changelist"),
+        ),
+        _group(
+            "Ledger",
+            _item("Runs", "progress_activity", "admin:ledger_run_changelist"),
+            _item("Audit events", "receipt_long", "admin:ledger_auditevent_changelist"),
+            _item("People", "group", "admin:auth_user_changelist", permission=_may("auth.view_user")),
+        ),
+    ]
+
+
+def tenant_name(request: HttpRequest) -> str:
+    """What stands under the product's name: whose site this is."""
+    return str(getattr(getattr(request, "tenant", None), "name", "Tenant"))
+
+
+def _may(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: bool(request.user.has_perm(permission))
+
+
+PLATFORM = _look(
+    "Platform",
+    DASHBOARD_CALLBACK="tenants.admin.fleet.dashboard",
+    SIDEBAR={"show_search": True, "show_all_applications": False, "navigation": platform_navigation},
+)
+TENANT = _look(
+    tenant_name,
+    DASHBOARD_CALLBACK="forecasting.admin.overview.dashboard",
+    SIDEBAR={"show_search": True, "show_all_applications": False, "navigation": tenant_navigation},
+)

@@ -11,6 +11,7 @@ class PlatformAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # the library h
 
     site_title = site_header = "Forecourt platform"
     index_title = "Fleet"
+    index_template = "forecourt/fleet.html"
 
 
 class TenantAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # the library has no type information
@@ -19,6 +20,7 @@ class TenantAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # the library has
     settings_name = "UNFOLD_TENANT"
     site_title = site_header = "Forecourt"
     index_title = "Overview"
+    index_template = "forecourt/overview.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_staff)

@@ -1,0 +1,5 @@
+"""Admin of series, models, forecasts, accuracy, gates and approvals."""
+
+from forecasting.admin import approvals, policy, records, registry, series
+
+__all__ = ["approvals", "policy", "records", "registry", "series"]

@@ -1,0 +1,5 @@
+"""Admin of tenants and people."""
+
+from tenants.admin import people, tenant
+
+__all__ = ["people", "tenant"]

@@ -1,0 +1,157 @@
+"""The thresholds that promotions are judged by: every version to read, a change is a new version with a reason."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.safestring import SafeString
+from pydantic import BaseModel
+from unfold.decorators import display
+
+from forecasting.errors import PolicyInvalid
+from forecasting.models import GatePolicy
+from forecasting.services.policy import PolicyBody, change_policy
+from ledger.admin.base import ReadOnlyAdmin, View
+from ledger.admin.forms import ReasonForm
+from ledger.errors import DomainError
+from ledger.sites import tenant_site
+from ledger.templatetags.forecourt import badge, moment, words
+from tenants.roles import Role, roles_of
+
+SECTIONS = {"gates": "Gates", "business": "Orders and costs", "refresh": "Guard of a refresh", "readiness": "Readiness"}
+
+
+class PolicyForm(ReasonForm):
+    """One field per figure of the policy, named ``section.figure``; the service checks their limits."""
+
+    def __init__(self, *args: Any, present: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, info in PolicyBody.model_fields.items():
+            annotation = info.annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                for inner, detail in annotation.model_fields.items():
+                    self.fields[f"{name}.{inner}"] = _field(inner, detail.annotation, present.get(name, {}).get(inner))
+            else:
+                self.fields[name] = _field(name, annotation, present.get(name))
+        self.order_fields([name for name in self.fields if name != "reason"])
+
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """The fields by section, for the page."""
+        groups: dict[str, list[forms.BoundField]] = {title: [] for title in ("General", *SECTIONS.values())}
+        for name in self.fields:
+            if name != "reason":
+                groups[SECTIONS.get(name.split(".")[0], "General")].append(self[name])
+        return [(title, fields) for title, fields in groups.items() if fields]
+
+    def body(self) -> dict[str, Any]:
+        """The typed figures as a policy's body."""
+        body: dict[str, Any] = {}
+        for name, value in self.cleaned_data.items():
+            if name == "reason":
+                continue
+            section, _, inner = name.partition(".")
+            if inner:
+                body.setdefault(section, {})[inner] = value
+            else:
+                body[name] = value
+        return body
+
+
+def _field(name: str, annotation: Any, present: Any) -> forms.Field:
+    label = words(name)
+    if get_origin(annotation) is Literal:
+        choices = [(value, words(value)) for value in get_args(annotation)]
+        return forms.ChoiceField(label=label, choices=choices, initial=present)
+    if annotation is int:
+        return forms.IntegerField(label=label, initial=present)
+    return forms.FloatField(label=label, initial=present, widget=forms.NumberInput(attrs={"step": "any"}))
+
+
+@admin.register(GatePolicy, site=tenant_site)
+class GatePolicyAdmin(ReadOnlyAdmin):
+    """Versions of the tenant's gate policy."""
+
+    list_display = ["label", "in_force", "made", "created_by_name", "reason"]
+    search_fields = ["reason", "created_by_name"]
+    search_help_text = "Reason or person"
+    page_template = "forecourt/policy.html"
+    empty_hint = "The default thresholds are in force; version 1 is written with the first judgement."
+
+    @display(description="Version", ordering="version")
+    def label(self, policy: GatePolicy) -> str:
+        return f"v{policy.version}"
+
+    @display(description="In force")
+    def in_force(self, policy: GatePolicy) -> SafeString:
+        return badge("active", "In force") if policy.is_active else badge("superseded")
+
+    @display(description="Made", ordering="created_at")
+    def made(self, policy: GatePolicy) -> str:
+        return moment(policy.created_at)
+
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [("edit/", "edit", self.edit_view)]
+
+    def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return [("Change the policy", self.url("edit"))] if Role.TENANT_ADMIN in roles_of(request.user) else []
+
+    def page_context(self, request: HttpRequest, obj: GatePolicy) -> dict[str, Any]:
+        before = GatePolicy.objects.filter(version__lt=obj.version).order_by("-version").first()
+        return {
+            "policy": obj,
+            "before": before,
+            "groups": _compared(obj.body, before.body if before is not None else None),
+            "may_edit": obj.is_active and Role.TENANT_ADMIN in roles_of(request.user),
+        }
+
+    def edit_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Put a new version in force: GET shows the present figures, POST changes them."""
+        if Role.TENANT_ADMIN not in roles_of(request.user):
+            raise PermissionDenied
+        active = GatePolicy.objects.filter(is_active=True).first()
+        present = active.body if active is not None else PolicyBody().model_dump(mode="json")
+        form = PolicyForm(request.POST or None, present=present)
+        if request.method == "POST" and form.is_valid():
+            try:
+                policy = change_policy(
+                    body=form.body(),
+                    actor=request.user,  # type: ignore[arg-type]  # logged in here
+                    reason=form.cleaned_data["reason"],
+                )
+            except PolicyInvalid as error:
+                for key, problem in error.problems.items():
+                    form.add_error(key if key in form.fields else None, problem)
+            except DomainError as error:
+                form.add_error(None, str(error))
+            else:
+                if active is not None and policy.pk == active.pk:
+                    messages.info(request, "Nothing was different, so the policy in force stays.")
+                else:
+                    messages.success(
+                        request, f"Policy v{policy.version} is in force. Requests under the old one lapsed."
+                    )
+                return self.to_object(policy)
+        return self.render_page(
+            request, "forecourt/policy_form.html", title="Change the policy", form=form, back=self.url("changelist")
+        )
+
+
+def _compared(body: dict[str, Any], before: dict[str, Any] | None) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The figures by section, each with what it was in the version before where that differs."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for key, value in body.items():
+        old = (before or {}).get(key)
+        if isinstance(value, dict):
+            rows = [_figure(k, v, (old or {}).get(k) if before is not None else None) for k, v in value.items()]
+            groups.setdefault(SECTIONS.get(key, words(key)), []).extend(rows)
+        else:
+            groups.setdefault("General", []).append(_figure(key, value, old))
+    return sorted(groups.items(), key=lambda item: item[0] != "General")
+
+
+def _figure(name: str, value: Any, old: Any) -> dict[str, Any]:
+    return {"name": name, "value": value, "old": old if old is not None and old != value else None}

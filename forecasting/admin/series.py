@@ -1,0 +1,48 @@
+"""Series: what sold and what is forecast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from forecasting import selectors
+from forecasting.admin.charts import series_chart
+from forecasting.models import ForecastPath, Series
+from ledger.admin.base import ReadOnlyAdmin
+from ledger.sites import tenant_site
+from ledger.templatetags.forecourt import day
+
+
+@admin.register(Series, site=tenant_site)
+class SeriesAdmin(ReadOnlyAdmin):
+    """One row a store and product."""
+
+    list_display = ["store_id", "product_id", "category", "first", "last"]
+    list_display_links = ["store_id", "product_id"]
+    search_fields = ["store_id", "product_id", "category"]
+    search_help_text = "Store, product or category"
+    page_template = "forecourt/series.html"
+    empty_hint = "Series appear with the first data that is loaded: one for each store and product."
+
+    @display(description="First day", ordering="first_day")
+    def first(self, series: Series) -> str:
+        return day(series.first_day)
+
+    @display(description="Last day", ordering="last_day")
+    def last(self, series: Series) -> str:
+        return day(series.last_day)
+
+    def page_context(self, request: HttpRequest, obj: Series) -> dict[str, Any]:
+        serving = selectors.serving_set()
+        path = ForecastPath.objects.filter(series=obj, forecast_set=serving).first() if serving is not None else None
+        return {
+            "series": obj,
+            "serving": serving,
+            "path": path,
+            "points": selectors.path_points(path) if path is not None else [],
+            "chart": series_chart(obj, serving, obj.last_day),
+            "attributes": {**obj.store_attributes, **obj.product_attributes},
+        }

@@ -1,0 +1,139 @@
+"""Deliveries: where every row went, what the checks found, and the rows that were not taken."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from integrations.models import IngestBatch, RejectedRow
+from ledger.admin.base import ReadOnlyAdmin, View
+from ledger.sites import tenant_site
+from ledger.templatetags.forecourt import badge, day, moment, num
+
+_SHOWN_REJECTS = 50
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@admin.register(IngestBatch, site=tenant_site)
+class IngestBatchAdmin(ReadOnlyAdmin):
+    """What was received, loaded and rejected."""
+
+    list_display = ["label", "state_badge", "received", "read", "loaded", "merged", "rejected", "until"]
+    list_filter = ["state", "source"]
+    search_fields = ["source__name", "fingerprint", "received_by_name", "files__name"]
+    search_help_text = "Source, file, hash or person"
+    date_hierarchy = "received_at"
+    page_template = "forecourt/batch.html"
+    empty_hint = "Nothing was delivered yet. The command “onboard” checks files under a contract and loads them."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IngestBatch]:
+        batches: QuerySet[IngestBatch] = super().get_queryset(request).select_related("source", "contract__source")
+        return batches
+
+    @display(description="Batch", ordering="id")
+    def label(self, batch: IngestBatch) -> str:
+        return str(batch)
+
+    @display(description="State", ordering="state")
+    def state_badge(self, batch: IngestBatch) -> SafeString:
+        return badge(batch.state, batch.get_state_display())
+
+    @display(description="Received", ordering="received_at")
+    def received(self, batch: IngestBatch) -> str:
+        return moment(batch.received_at)
+
+    @display(description="Rows read", ordering="rows_read")
+    def read(self, batch: IngestBatch) -> str:
+        return num(batch.rows_read)
+
+    @display(description="Loaded", ordering="rows_loaded")
+    def loaded(self, batch: IngestBatch) -> str:
+        return num(batch.rows_loaded)
+
+    @display(description="Merged", ordering="rows_merged")
+    def merged(self, batch: IngestBatch) -> str:
+        return num(batch.rows_merged)
+
+    @display(description="Rejected", ordering="rows_rejected")
+    def rejected(self, batch: IngestBatch) -> str:
+        return num(batch.rows_rejected)
+
+    @display(description="Data until", ordering="last_day")
+    def until(self, batch: IngestBatch) -> str:
+        return day(batch.last_day)
+
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [("<path:object_id>/rejected.csv", "rejected", self.rejected_view)]
+
+    def page_context(self, request: HttpRequest, obj: IngestBatch) -> dict[str, Any]:
+        rejected = list(_rejected(obj)[: _SHOWN_REJECTS + 1])
+        report = obj.report or {}
+        return {
+            "batch": obj,
+            "files": obj.files.all(),
+            "rejected_rows": rejected[:_SHOWN_REJECTS],
+            "more_rejected": len(rejected) > _SHOWN_REJECTS,
+            "findings": report.get("findings", []),
+            "metrics": _measured(report.get("metrics", {}), report.get("thresholds", {})),
+            "verdict": report.get("verdict", ""),
+            "conserved": obj.rows_read == obj.rows_loaded + obj.rows_merged + obj.rows_rejected,
+        }
+
+    def rejected_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Every rejected row as CSV, streamed."""
+        batch: IngestBatch = self.object_or_404(request, object_id)
+        headers = {"Content-Disposition": f'attachment; filename="rejected-{batch.pk}.csv"'}
+        rows = _rejected(batch).iterator(chunk_size=2000)
+        return StreamingHttpResponse(_as_csv(rows), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _rejected(batch: IngestBatch) -> QuerySet[RejectedRow]:
+    return (
+        RejectedRow.objects.filter(batch_file__batch=batch).select_related("batch_file").order_by("batch_file", "line")
+    )
+
+
+class _Echo:
+    """A file that gives back what is written to it, for a writer that streams."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _as_csv(rows: Iterable[RejectedRow]) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    yield writer.writerow(["file", "line", "column", "reason", "row as it stood"])
+    for row in rows:
+        yield writer.writerow([row.line if cell is None else plain_cell(cell) for cell in _cells(row)])
+
+
+def _cells(row: RejectedRow) -> tuple[str | None, ...]:
+    return (row.batch_file.name, None, row.column, row.reason, row.raw)
+
+
+def plain_cell(text: str) -> str:
+    """A cell that a spreadsheet shows as text: one that would be a formula gets an apostrophe in front."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _measured(metrics: Any, thresholds: Any) -> list[dict[str, Any]]:
+    """Figures of the checks beside their limits, for those that are plain numbers."""
+    if not isinstance(metrics, dict):
+        return []
+    limits = thresholds if isinstance(thresholds, dict) else {}
+    return [
+        {"name": name, "value": value, "limit": _limit(limits, name)}
+        for name, value in sorted(metrics.items())
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+    ]
+
+
+def _limit(limits: dict[str, Any], name: str) -> Any:
+    return next((limits[key] for key in (name, f"max_{name}", f"min_{name}") if key in limits), None)

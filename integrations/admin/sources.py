@@ -1,0 +1,196 @@
+"""Sources and the versions of their contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from integrations.models import Contract, Source
+from integrations.models.source import CONTRACT_TRANSITIONS, SOURCE_TRANSITIONS, ContractState, SourceState
+from integrations.services.contracts import activate_contract
+from integrations.services.sources import pause_source, resume_source
+from ledger.admin.base import ReadOnlyAdmin, View
+from ledger.admin.forms import ReasonForm
+from ledger.errors import DomainError
+from ledger.sites import tenant_site
+from ledger.templatetags.forecourt import ago, badge, day, moment
+
+_MANAGE = "integrations.change_source"
+_HOW_TO_LOAD = (
+    "Load the first data with the command “onboard”: it checks the files under a contract, "
+    "makes the source, and loads them or says what to mend."
+)
+
+
+@admin.register(Source, site=tenant_site)
+class SourceAdmin(ReadOnlyAdmin):
+    """Where data comes from."""
+
+    list_display = ["name", "type_label", "state_badge", "data_until_day", "last_sync"]
+    list_filter = ["state", "source_type"]
+    search_fields = ["name"]
+    search_help_text = "Name"
+    page_template = "forecourt/source.html"
+    empty_hint = _HOW_TO_LOAD
+
+    @display(description="Type", ordering="source_type")
+    def type_label(self, source: Source) -> str:
+        return source.get_source_type_display()
+
+    @display(description="State", ordering="state")
+    def state_badge(self, source: Source) -> SafeString:
+        return badge(source.state)
+
+    @display(description="Data until", ordering="data_until")
+    def data_until_day(self, source: Source) -> str:
+        return day(source.data_until)
+
+    @display(description="Last sync", ordering="last_sync_at")
+    def last_sync(self, source: Source) -> str:
+        return ago(source.last_sync_at)
+
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [("<path:object_id>/state/", "state", self.state_view)]
+
+    def page_context(self, request: HttpRequest, obj: Source) -> dict[str, Any]:
+        may_manage = request.user.has_perm(_MANAGE)
+        moves = (
+            SOURCE_TRANSITIONS[obj.state] - {SourceState.ACTIVE}
+            if obj.state == SourceState.DRAFT
+            else (SOURCE_TRANSITIONS[obj.state])
+        )
+        return {
+            "source": obj,
+            "contracts": obj.contracts.all()[:20],
+            "batches": obj.batches.select_related("contract")[:20],
+            "moves": [_VERBS[state] for state in moves] if may_manage else [],
+        }
+
+    def state_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Pause or resume: GET asks for the reason, POST does it."""
+        source: Source = self.object_or_404(request, object_id)
+        if not request.user.has_perm(_MANAGE):
+            raise PermissionDenied
+        pausing = source.state == SourceState.ACTIVE
+        act = pause_source if pausing else resume_source
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                act(source_id=source.pk, reason=form.cleaned_data["reason"], actor=request.user)  # type: ignore[arg-type]  # logged in here
+            except DomainError as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(request, f"{source.name} is {'paused' if pausing else 'active'} now.")
+                return self.to_object(source)
+        return self.render_page(
+            request,
+            "forecourt/form_page.html",
+            title=f"{'Pause' if pausing else 'Resume'} {source.name}",
+            obj=source,
+            form=form,
+            lead="While it is paused, no file of this source is taken."
+            if pausing
+            else "Files of this source are taken again.",
+            lines=["What was loaded stays, and forecasts go on from it."] if pausing else [],
+            submit="Pause it" if pausing else "Resume it",
+            danger=pausing,
+            back=self.url("change", source.pk),
+        )
+
+
+_VERBS = {SourceState.PAUSED: "Pause", SourceState.ACTIVE: "Resume"}
+
+
+@admin.register(Contract, site=tenant_site)
+class ContractAdmin(ReadOnlyAdmin):
+    """Versions of data contracts: immutable once active."""
+
+    list_display = ["label", "state_badge", "created", "created_by_name", "activated", "activated_by_name"]
+    list_filter = ["state", "source"]
+    list_select_related = ["source"]
+    search_fields = ["source__name", "sha256", "created_by_name"]
+    search_help_text = "Source, hash or person"
+    page_template = "forecourt/contract.html"
+    empty_hint = _HOW_TO_LOAD
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Contract]:
+        contracts: QuerySet[Contract] = super().get_queryset(request).select_related("source")
+        return contracts
+
+    @display(description="Contract", ordering="source__name")
+    def label(self, contract: Contract) -> str:
+        return str(contract)
+
+    @display(description="State", ordering="state")
+    def state_badge(self, contract: Contract) -> SafeString:
+        return badge(contract.state)
+
+    @display(description="Saved", ordering="created_at")
+    def created(self, contract: Contract) -> str:
+        return moment(contract.created_at)
+
+    @display(description="Activated", ordering="activated_at")
+    def activated(self, contract: Contract) -> str:
+        return moment(contract.activated_at)
+
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [
+            ("<path:object_id>/activate/", "activate", self.activate_view),
+            ("<path:object_id>/download/", "download", self.download_view),
+        ]
+
+    def page_context(self, request: HttpRequest, obj: Contract) -> dict[str, Any]:
+        can_activate = ContractState.ACTIVE in CONTRACT_TRANSITIONS[obj.state] and request.user.has_perm(_MANAGE)
+        return {
+            "contract": obj,
+            "text": _as_yaml(obj),
+            "can_activate": can_activate,
+            "batches": obj.batches.all()[:20],
+        }
+
+    def activate_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Make this version the one that new files come under: GET asks for the reason, POST does it."""
+        contract: Contract = self.object_or_404(request, object_id)
+        if not request.user.has_perm(_MANAGE):
+            raise PermissionDenied
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                activate_contract(contract_id=contract.pk, reason=form.cleaned_data["reason"], actor=request.user)  # type: ignore[arg-type]  # logged in here
+            except DomainError as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(
+                    request, f"New files of {contract.source.name} come under version {contract.version} now."
+                )
+                return self.to_object(contract)
+        return self.render_page(
+            request,
+            "forecourt/form_page.html",
+            title=f"Activate {contract}",
+            obj=contract,
+            form=form,
+            lead=f"New files of {contract.source.name} will be read under version {contract.version}.",
+            lines=["The version in force so far is superseded; it stays and can be activated again."],
+            submit="Activate it",
+            back=self.url("change", contract.pk),
+        )
+
+    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """The contract as a YAML file."""
+        contract: Contract = self.object_or_404(request, object_id)
+        name = f"{contract.source.name}-v{contract.version}.yaml"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return HttpResponse(_as_yaml(contract), content_type="application/yaml; charset=utf-8", headers=headers)
+
+
+def _as_yaml(contract: Contract) -> str:
+    text: str = yaml.safe_dump(contract.body, sort_keys=False, allow_unicode=True)
+    return text

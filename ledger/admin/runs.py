@@ -1,0 +1,199 @@
+"""Background jobs: how far they are, what came of them, cancel and resume."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from ledger.admin.base import ReadOnlyAdmin, View, attempt
+from ledger.jobs import all_kinds, job_title
+from ledger.models import Run, RunState
+from ledger.services import runs
+from ledger.sites import platform_site, tenant_site
+from ledger.templatetags.forecourt import UNKNOWN, badge, moment, num, span
+
+OPERATE = "ledger.change_run"
+_LIST_FIELDS = (
+    "id", "kind", "scope", "state", "progress_done", "progress_total", "progress_message", "requested_by_name",
+    "queued_at", "started_at", "finished_at",
+)  # fmt: skip
+
+
+class KindFilter(admin.SimpleListFilter):
+    """Kinds by the name that people know."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind.kind, kind.title) for kind in all_kinds()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+@admin.register(Run, site=tenant_site)
+@admin.register(Run, site=platform_site)
+class RunAdmin(ReadOnlyAdmin):
+    """Every background job of this schema."""
+
+    list_display = ["title", "state_badge", "progress", "scope", "requested_by_name", "queued", "duration"]
+    list_filter = [KindFilter, "state"]
+    search_fields = ["kind", "scope", "requested_by_name", "progress_message", "error"]
+    search_help_text = "Kind, scope, person or message"
+    date_hierarchy = "queued_at"
+    page_template = "forecourt/run.html"
+    empty_hint = "No background job has run yet. Loading data or pressing “Retrain now” starts one."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        queryset: QuerySet[Run] = super().get_queryset(request)
+        if request.resolver_match and request.resolver_match.url_name == "ledger_run_changelist":
+            return queryset.only(*_LIST_FIELDS)
+        return queryset.select_related("parent")
+
+    @display(description="Run", ordering="kind")
+    def title(self, run: Run) -> str:
+        return job_title(run.kind)
+
+    @display(description="State", ordering="state")
+    def state_badge(self, run: Run) -> SafeString:
+        return badge(run.state)
+
+    @display(description="Progress")
+    def progress(self, run: Run) -> SafeString:
+        percent = run.progress_percent
+        if percent is None or run.state == RunState.SUCCEEDED:
+            return format_html("{}", run.progress_message or UNKNOWN)
+        return format_html(
+            '<span class="fc-progress fc-mini" role="img" aria-label="{0}% done">'
+            '<span style="width:{0}%"></span></span> {0}%',
+            percent,
+        )
+
+    @display(description="Queued", ordering="queued_at")
+    def queued(self, run: Run) -> str:
+        return moment(run.queued_at)
+
+    @display(description="Took")
+    def duration(self, run: Run) -> str:
+        return span(run.duration_seconds)
+
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [
+            ("<path:object_id>/progress/", "progress", self.progress_view),
+            ("<path:object_id>/cancel/", "cancel", self.cancel_view),
+            ("<path:object_id>/resume/", "resume", self.resume_view),
+        ]
+
+    def page_context(self, request: HttpRequest, obj: Run) -> dict[str, Any]:
+        may_operate = request.user.has_perm(OPERATE)
+        family = Run.objects.filter(correlation_id=obj.correlation_id).order_by("queued_at")[:100]
+        return {
+            "run": obj,
+            "run_title": job_title(obj.kind),
+            "status": progress_of(obj),
+            "tree": _tree(list(family), obj),
+            "inputs": _pretty(obj.inputs),
+            "outputs": _pretty(obj.outputs),
+            "may_operate": may_operate,
+            "can_cancel": may_operate and obj.is_live and obj.cancel_requested_at is None,
+            "can_resume": may_operate and obj.state == RunState.FAILED,
+        }
+
+    def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """The run's progress as JSON, for the page that watches it."""
+        return JsonResponse(progress_of(self.object_or_404(request, object_id)), headers={"Cache-Control": "no-store"})
+
+    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for the run's end (POST)."""
+        run = self._operable(request, object_id)
+        if request.method == "POST":
+            attempt(
+                request,
+                lambda: runs.cancel(run_id=run.pk, actor=request.user),  # type: ignore[arg-type]  # logged in here
+                done=lambda ended: (
+                    "Cancelled."
+                    if ended.state == RunState.CANCELLED
+                    else "Cancelling: the run ends at its next step. What it had finished is kept."
+                ),
+            )
+        return self.to_object(run)
+
+    def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Queue a failed run again (POST)."""
+        run = self._operable(request, object_id)
+        if request.method == "POST":
+            attempt(
+                request,
+                lambda: runs.resume(run_id=run.pk, actor=request.user),  # type: ignore[arg-type]  # logged in here
+                done="Queued again, with one more attempt.",
+            )
+        return self.to_object(run)
+
+    def _operable(self, request: HttpRequest, object_id: str) -> Run:
+        run: Run = self.object_or_404(request, object_id)
+        if not request.user.has_perm(OPERATE):
+            raise PermissionDenied
+        return run
+
+
+def progress_of(run: Run) -> dict[str, Any]:
+    """Progress of a run in words: what is done, how fast, how long it may still take."""
+    elapsed = run.duration_seconds
+    rate = run.progress_done / elapsed if elapsed and run.progress_done and run.state == RunState.RUNNING else None
+    left = (run.progress_total - run.progress_done) / rate if rate and run.progress_total else None
+    total = f" of {num(run.progress_total)}" if run.progress_total else ""
+    silent = (timezone.now() - run.heartbeat_at).total_seconds() if run.heartbeat_at and run.is_live else None
+    message = run.progress_message or ("Waiting for a worker" if run.state == RunState.QUEUED else "")
+    if run.cancel_requested_at and run.state == RunState.RUNNING:
+        message = "Cancelling: it ends at its next step"
+    return {
+        "state": run.state,
+        "state_label": run.get_state_display(),
+        "live": run.is_live,
+        "percent": run.progress_percent,
+        "done": run.progress_done,
+        "total": run.progress_total,
+        "message": message,
+        "done_text": f"{num(run.progress_done)}{total}" if run.progress_done or run.progress_total else UNKNOWN,
+        "rate_text": _rate(rate),
+        "left_text": f"about {span(left)}" if left is not None else UNKNOWN,
+        "elapsed_text": span(elapsed),
+        "silent_seconds": silent,
+    }
+
+
+def _rate(rate: float | None) -> str:
+    if rate is None:
+        return UNKNOWN
+    return f"{num(rate, 0 if rate >= 10 else 1)} a second" if rate >= 1 else f"{num(rate * 60, 1)} a minute"
+
+
+def _tree(family: list[Run], current: Run) -> list[dict[str, Any]]:
+    """The runs that belong together, parents before children, with their depth."""
+    children: dict[Any, list[Run]] = {}
+    known = {run.pk for run in family}
+    for run in family:
+        children.setdefault(run.parent_id if run.parent_id in known else None, []).append(run)
+    rows: list[dict[str, Any]] = []
+
+    def walk(parent: Any, depth: int) -> None:
+        for run in children.get(parent, []):
+            rows.append({"run": run, "title": job_title(run.kind), "depth": depth, "current": run.pk == current.pk})
+            walk(run.pk, depth + 1)
+
+    walk(None, 0)
+    return rows
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) if value else ""

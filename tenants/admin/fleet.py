@@ -1,0 +1,74 @@
+"""Front page of the platform: every tenant, from its heartbeat row, without opening a schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.http import HttpRequest
+from django_tenants.utils import get_public_schema_name
+
+from ledger.models import LIVE_STATES, AuditEvent, Run
+from tenants.models import Domain, Heartbeat, Tenant, TenantStatus, TenantTier
+
+READINESS = ("cold_start", "warming", "production_tier_candidate", "production_tier_active")
+_FIELDS = (
+    "readiness",
+    "champion",
+    "champion_since",
+    "last_forecast_at",
+    "data_until",
+    "pending_approvals",
+    "open_incidents",
+)
+_ORDERS = {
+    "name": ("name",),
+    "pending": (F("pending_approvals").desc(nulls_last=True), "name"),
+    "incidents": (F("open_incidents").desc(nulls_last=True), "name"),
+    "oldest": (F("last_forecast_at").asc(nulls_first=True), "name"),
+}
+PAGE_SIZE = 50
+
+
+def customers() -> QuerySet[Tenant]:
+    """Every tenant but the platform itself, with what its heartbeat says and its host."""
+    beats = Heartbeat.objects.filter(schema_name=OuterRef("schema_name"))
+    hosts = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).values("domain")[:1]
+    tenants: QuerySet[Tenant] = Tenant.objects.exclude(schema_name=get_public_schema_name())
+    return tenants.annotate(**{field: Subquery(beats.values(field)[:1]) for field in _FIELDS}, host=Subquery(hosts))
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Context of the platform's front page."""
+    chosen = {key: request.GET.get(key, "") for key in ("q", "tier", "status", "readiness", "sort")}
+    tenants = customers()
+    if chosen["q"]:
+        tenants = tenants.filter(Q(name__icontains=chosen["q"]) | Q(schema_name__icontains=chosen["q"]))
+    for field in ("tier", "status", "readiness"):
+        if chosen[field]:
+            tenants = tenants.filter(**{field: chosen[field]})
+    tenants = tenants.order_by(*_ORDERS.get(chosen["sort"], _ORDERS["name"]))
+    sums = Heartbeat.objects.aggregate(pending=Sum("pending_approvals"), incidents=Sum("open_incidents"))
+    statuses = list(Tenant.objects.exclude(schema_name=get_public_schema_name()).values_list("status", flat=True))
+    query = request.GET.copy()
+    query.pop("page", None)
+    page = Paginator(tenants, PAGE_SIZE).get_page(request.GET.get("page"))
+    return {
+        **context,
+        "page": page,
+        "query": query.urlencode(),
+        "chosen": chosen,
+        "filtered": any(chosen[key] for key in ("q", "tier", "status", "readiness")),
+        "tiers": TenantTier.choices,
+        "statuses": TenantStatus.choices,
+        "readiness": READINESS,
+        "tenant_count": len(statuses),
+        "serving": sum(status != TenantStatus.SUSPENDED for status in statuses),
+        "pending": sums["pending"] or 0,
+        "incidents": sums["incidents"] or 0,
+        "live_runs": Run.objects.filter(state__in=LIVE_STATES).count(),
+        "events": AuditEvent.objects.all()[:8],
+        "port": f":{request.get_port()}" if request.get_port() not in ("80", "443") else "",
+        "may_add": request.user.has_perm("tenants.add_tenant"),
+    }
