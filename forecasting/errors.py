@@ -276,9 +276,7 @@ class CannotActOnOwnRequest(ForecastingError):
 
     def __init__(self, username: str, request_id: int) -> None:
         self.username, self.request_id = username, request_id
-        super().__init__(
-            f"{username} asked for request {request_id} and cannot decide on it. Another reviewer has to."
-        )
+        super().__init__(f"{username} asked for request {request_id} and cannot decide on it. Another reviewer has to.")
 
 
 class NotYourRequest(ForecastingError):

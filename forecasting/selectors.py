@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from django.db.models import Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Max, Min, OuterRef, Q, Subquery, Sum
 
 from forecasting.errors import VersionUnknown
 from forecasting.models import (
@@ -222,5 +222,5 @@ def busiest_series(limit: int = 10, *, days: int = 28) -> Sequence[Series]:
     if newest is None:
         return []
     window = Q(demand__date__gt=newest - timedelta(days=days))
-    rows: QuerySet[Series] = Series.objects.annotate(sold=Sum("demand__quantity", filter=window, default=0.0))
+    rows = Series.objects.annotate(sold=Sum("demand__quantity", filter=window, default=0.0))
     return list(rows.order_by("-sold", "store_id", "product_id")[:limit])

@@ -66,7 +66,7 @@ def measure_accuracy(*, ctx: RunContext | None, until: date | None = None) -> li
 def _due(newest: date) -> list[tuple[ForecastSet, date]]:
     """Sets with days that have come and were not measured yet, and the last of these days."""
     rows = ForecastSet.objects.select_related("version__spec").filter(origin_date__lt=newest)
-    due = []
+    due: list[tuple[ForecastSet, date]] = []
     for forecast_set in rows.annotate(measured=Max("accuracy__actuals_until")).order_by("origin_date", "pk"):
         step = STEP_DAYS[forecast_set.version.spec.body["grain"]]
         steps = min((newest - forecast_set.origin_date).days // step, forecast_set.horizon)

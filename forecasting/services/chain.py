@@ -1,4 +1,4 @@
-"""The main chain: retrain, forecast, accuracy, gate, request. Queued, a step starts the next; or all in this process."""
+"""The main chain: retrain, forecast, accuracy, gate, request. Queued, each step starts the next; or in one process."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -36,7 +36,6 @@ from ledger.services.audit import actor_name, record
 
 HOLDOUT_DAYS = 28
 BACKTEST_ORIGINS = 4
-HOLDOUT_BUDGET = 1
 WindowKind = Literal["evaluation", "serving"]
 _COLUMNS = ("unit_price", "unit_cost", "on_hand_qty", "on_order_qty", "is_promotional", "is_holiday")
 _ALWAYS = ("unit_price", "unit_cost")
@@ -143,8 +142,11 @@ def open_holdout(*, candidate: ModelVersion, run_id: UUID, actor: AbstractBaseUs
     """Open a candidate's sealed holdout and return demand through its end; every opening is recorded and stays.
 
     Call it outside of the transaction that writes results: an opening that was followed by a failure is an opening.
-    The same run opens it once, however often it is retried; a further run needs a reason (HoldoutBudgetSpent).
+    The same run opens it once, however often it is retried; beyond the policy's budget a run needs a reason
+    (HoldoutBudgetSpent).
     """
+    from forecasting.services.policy import active_policy, body_of
+
     window = TrainingWindow.from_json(candidate.evaluation_window)
     if window.holdout_start is None or window.holdout_end is None:
         raise WrongRequest(f"v{candidate.number} has no sealed holdout.")
@@ -153,7 +155,7 @@ def open_holdout(*, candidate: ModelVersion, run_id: UUID, actor: AbstractBaseUs
         known = HoldoutAccess.objects.filter(candidate=candidate)
         if not known.filter(run_id=run_id).exists():
             times = known.count()
-            if times >= HOLDOUT_BUDGET and not reason.strip():
+            if times >= body_of(active_policy()).gates.holdout_access_budget and not reason.strip():
                 raise HoldoutBudgetSpent(candidate.number, times)
             access = HoldoutAccess.objects.create(
                 candidate=candidate,
@@ -259,7 +261,7 @@ def _filled(frame: pd.DataFrame, end: date, profile: DataProfile) -> pd.DataFram
 
 def _static_rows(profile: DataProfile) -> pd.DataFrame:
     """unique_id, store_id, product_id, category and the declared static attributes."""
-    rows: Sequence[Any] = Series.objects.order_by("pk").values_list(
+    rows: Iterable[Any] = Series.objects.order_by("pk").values_list(
         "pk", "store_id", "product_id", "category", "store_attributes", "product_attributes"
     )
     table: dict[str, list[Any]] = {"unique_id": [], "store_id": [], "product_id": [], "category": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,11 +224,10 @@ def _search_report(found: SearchOutcome) -> dict[str, Any]:
 
 def _notes(trained: _Trained) -> list[dict[str, Any]]:
     """How many series each family declined in the serving fit, and why."""
-    declined = trained.serving.declined
-    if not len(declined):
-        declined = trained.declined[["unique_id", "family", "reason"]].drop_duplicates()
-    counts = declined.groupby(["family", "reason"], sort=True)["unique_id"].nunique()
-    return [{"family": family, "reason": reason, "series": int(n)} for (family, reason), n in counts.items()]
+    declined = trained.serving.declined if len(trained.serving.declined) else trained.declined
+    once = declined[["unique_id", "family", "reason"]].drop_duplicates()
+    counts = Counter(zip(once["family"], once["reason"], strict=True))
+    return [{"family": f, "reason": r, "series": n} for (f, r), n in sorted(counts.items())]
 
 
 @transaction.atomic

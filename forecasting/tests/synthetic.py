@@ -44,7 +44,9 @@ def make_demand(
 ) -> pa.Table:
     """Canonical demand as ingest hands it over (plain strings instead of dictionaries are as good)."""
     rng = np.random.default_rng(seed)
-    rows = {name: [] for name in ("store_id", "product_id", "date", "quantity", "unit_price", "unit_cost", "category")}
+    rows: dict[str, list] = {
+        name: [] for name in ("store_id", "product_id", "date", "quantity", "unit_price", "unit_cost", "category")
+    }
     for store in range(stores):
         for product in range(products):
             level = 20.0 + 8.0 * product + 5.0 * store

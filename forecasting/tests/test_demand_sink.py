@@ -1,0 +1,108 @@
+"""Loading canonical demand: what is written, what is left alone, what overrides what."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+
+from forecasting.models import Demand, KnownFuture, Series
+from forecasting.tests.synthetic import DAYS, FIRST, LAST, load, make_contract, make_demand
+
+
+def test_load__first_batch__series_and_days_are_written(alpha):
+    result = load(make_demand())
+    assert (result.days_written, result.series, result.first_day, result.last_day) == (8 * DAYS, 8, FIRST, LAST)
+    series = Series.objects.get(store_id="S1", product_id="P1")
+    assert (series.category, series.first_day, series.last_day) == ("C1", FIRST, LAST)
+    row = Demand.objects.get(series=series, date=FIRST)
+    assert (row.unit_price, row.unit_cost, row.returned_quantity, row.batch_id) == (3.0, 1.5, 0.0, 1)
+    assert row.on_hand_qty is None and row.stocked_out is False and row.extra == {}
+
+
+def test_load__same_batch_again__nothing_is_written(alpha):
+    load(make_demand())
+    assert load(make_demand(), batch_id=2).days_written == 0
+    assert set(Demand.objects.values_list("batch_id", flat=True)) == {1}
+
+
+def test_load__correction__only_changed_days_name_the_new_batch(alpha):
+    demand = make_demand(stores=1, products=1)
+    load(demand)
+    quantities = demand["quantity"].to_pylist()
+    quantities[3] = 999.0
+    corrected = demand.set_column(demand.column_names.index("quantity"), "quantity", pa.array(quantities))
+    assert load(corrected, batch_id=2).days_written == 1
+    changed = Demand.objects.get(batch_id=2)
+    assert (changed.quantity, changed.date) == (999.0, date(2017, 1, 5))
+
+
+def test_load__dictionary_columns_in_chunks__same_rows_as_plain_strings(alpha):
+    plain = make_demand(days=10)
+    coded = pa.concat_tables([plain.slice(40), plain.slice(0, 40)])
+    for name in ("store_id", "product_id", "category"):
+        chunks = [chunk.dictionary_encode() for chunk in coded[name].chunks]
+        coded = coded.set_column(coded.column_names.index(name), name, pa.chunked_array(chunks))
+    load(coded)
+    assert load(plain, batch_id=2).days_written == 0
+    assert Series.objects.count() == 8
+
+
+def test_load__extra_regressor_and_stock__kept_by_name_and_stockout_is_marked(alpha):
+    contract = make_contract(
+        extra_regressors=["open"],
+        field_map={"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "o": "open", "h": "on_hand_qty"},
+        covariates={"historic_only": ["open"]},
+    )
+    demand = make_demand(stores=1, products=1, days=3, open=[1.0, None, 0.0], on_hand_qty=[5.0, 0.0, None])
+    load(demand, contract=contract)
+    rows = list(Demand.objects.order_by("date").values_list("extra", "stocked_out"))
+    assert rows == [({"open": 1.0}, False), ({}, True), ({"open": 0.0}, False)]
+
+
+def test_load__not_a_number__is_null_and_never_nan(alpha):
+    demand = make_demand(stores=1, products=1, days=2)
+    prices = pa.array([float("nan"), float("inf")], pa.float64())
+    load(demand.set_column(demand.column_names.index("unit_price"), "unit_price", prices))
+    assert set(Demand.objects.values_list("unit_price", flat=True)) == {None}
+
+
+def test_load__text_with_quotes_and_commas__comes_back_unchanged(alpha):
+    demand = make_demand(stores=1, products=1, days=1)
+    name = 'Großmarkt, "Süd" \\N\n=1+1'
+    demand = demand.set_column(demand.column_names.index("store_id"), "store_id", pa.array([name]))
+    load(demand)
+    assert Series.objects.get().store_id == name
+
+
+def test_load__future_rows__specific_overrides_general(alpha):
+    contract = make_contract(
+        field_map={"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "a": "is_promotional"},
+        covariates={"known_future": ["is_promotional"]},
+    )
+    day = date(2017, 6, 1)
+    future = pa.table(
+        {
+            "store_id": pa.array([None, "S0", "S0"], pa.string()),
+            "product_id": pa.array([None, None, "P0"], pa.string()),
+            "date": pa.array([day] * 3, pa.date32()),
+            "is_promotional": pa.array([0.0, 0.5, 1.0]),
+        }
+    )
+    load(make_demand(products=2, days=5), contract=contract, future=future)
+    found = KnownFuture.objects.order_by("series__store_id", "series__product_id")
+    values = [(k.series.store_id, k.series.product_id, k.values["is_promotional"]) for k in found]
+    assert values == [("S0", "P0", 1.0), ("S0", "P1", 0.5), ("S1", "P0", 0.0), ("S1", "P1", 0.0)]
+
+
+def test_load__products_file__attributes_are_kept_and_never_wiped(alpha):
+    products = pa.table({"product_id": ["P0"], "brand": ["Own"], "category": ["Fruit"]})
+    load(make_demand(stores=1, products=1, days=2), products=products)
+    load(make_demand(stores=1, products=1, days=3), batch_id=2)
+    series = Series.objects.get()
+    assert series.product_attributes == {"brand": "Own", "category": "Fruit"}
+
+
+def test_load__no_rows__writes_nothing(alpha):
+    result = load(make_demand().slice(0, 0))
+    assert (result.days_written, result.series, result.first_day) == (0, 0, None)

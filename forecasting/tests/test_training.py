@@ -1,0 +1,177 @@
+"""Training as a job: one version a run, artifacts verified, requests refused with what to do next."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, timedelta
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from forecasting import selectors
+from forecasting.engine.fitted import MANIFEST
+from forecasting.errors import (
+    ArtifactCorrupt,
+    AsOfOutsideData,
+    FamilyUnknown,
+    HistoryShort,
+    ManifestInvalid,
+    NoDemandLoaded,
+    NothingToRefresh,
+    WrongRequest,
+)
+from forecasting.models import ForecastSet, ModelArtifact, ModelSpec, ModelVersion
+from forecasting.services import artifacts, training
+from forecasting.services.champions import assign
+from forecasting.services.publishing import forecast_version
+from forecasting.tests.synthetic import FIRST, LAST, load, make_demand
+from forecasting.tests.test_partition import train
+from ledger.execution import run_inline
+from ledger.models import AuditEvent, Run, RunState
+from ledger.services import runs
+
+
+def test_train_version__search__registers_both_fits_with_their_windows(alpha):
+    load(make_demand(stores=1, products=3))
+    version = train()
+    assert (version.number, version.status, version.spec.label) == (1, "candidate", "single_seasonal_naive")
+    assert version.as_of == LAST
+    assert version.evaluation_window["train_end"] == (LAST - timedelta(days=28)).isoformat()
+    assert version.evaluation_window["holdout_end"] == version.serving_window["train_end"] == LAST.isoformat()
+    assert version.evaluation_window["fingerprint"] != version.serving_window["fingerprint"]
+    for role in ("evaluation", "serving"):
+        fitted = artifacts.load_fit(version, role)
+        assert fitted.window.to_json() == getattr(version, f"{role}_window")
+        assert fitted.spec.sha256 == version.spec.sha256
+        stored = dict(version.artifacts.filter(role=role).values_list("name", "sha256"))
+        assert version.manifest[role]["files"] == stored
+        assert version.manifest[role]["data_fingerprint"] == fitted.window.fingerprint
+    assert AuditEvent.objects.filter(event="model.trained").count() == 1
+
+
+def test_train_version__same_content_again__same_spec_row_and_identical_files(alpha):
+    load(make_demand(stores=1, products=2))
+    first, second = train(), train()
+    assert ModelSpec.objects.count() == 1 and (first.number, second.number) == (1, 2)
+    for role in ("evaluation", "serving"):
+        hashes = [set(v.artifacts.filter(role=role).values_list("name", "sha256")) for v in (first, second)]
+        assert hashes[0] == hashes[1]
+
+
+def test_retrain__lost_while_it_worked_and_retried__one_version_and_no_files_of_the_first_attempt(alpha):
+    load(make_demand(stores=1, products=2))
+    key = uuid.uuid4().hex
+    lost: list[str] = []
+
+    def lose_at_the_end(done: int, total: int, message: str) -> None:
+        if message.startswith("Storing") and not lost:
+            lost.extend(str(run.pk) for run in runs.reap(lost_after_seconds=-1))
+
+    asked = {"kind": "forecasting.retrain", "inputs": {"families": ["seasonal_naive"]}, "idempotency_key": key}
+    first = run_inline(**asked, listener=lose_at_the_end)
+    assert lost == [str(first.pk)] and first.state == RunState.QUEUED
+    assert ModelVersion.objects.count() == 0 and ModelArtifact.objects.count() == 0
+    second = run_inline(**asked)
+    assert (second.pk, second.state, second.attempt) == (first.pk, RunState.SUCCEEDED, 2)
+    version = ModelVersion.objects.get()
+    assert version.run_id == second.pk
+    assert default_storage.listdir(f"models/{second.pk}/1/serving") == ([], [])
+    assert default_storage.exists(f"models/{second.pk}/2/serving/{MANIFEST}")
+
+
+def test_retrain__version_was_written_before_the_kill__retry_keeps_it(alpha):
+    load(make_demand(stores=1, products=2))
+    version = train()
+    Run.objects.filter(pk=version.run_id).update(state=RunState.QUEUED)
+    key = Run.objects.get(pk=version.run_id).idempotency_key
+    again = run_inline(kind="forecasting.retrain", idempotency_key=key)
+    assert again.outputs["version"] == version.number
+    assert ModelVersion.objects.count() == 1
+
+
+@pytest.mark.parametrize("file", [MANIFEST, "calibration.json", "seasonal_naive.json"])
+def test_forecast__artifact_tampered_with__refused_and_nothing_changed(alpha, file):
+    load(make_demand(stores=1, products=2))
+    version = train()
+    row = version.artifacts.get(role="serving", name=file)
+    content = default_storage.open(row.path).read()
+    default_storage.delete(row.path)
+    default_storage.save(row.path, ContentFile(content.replace(b"7", b"8", 1)))
+    with pytest.raises(ArtifactCorrupt, match="retrain") as caught:
+        forecast_version(ctx=None, version=version)
+    assert (caught.value.file, caught.value.expected) == (file, row.sha256)
+    assert ForecastSet.objects.count() == 0
+
+
+def test_load_fit__file_missing_or_not_registered__refused(alpha):
+    load(make_demand(stores=1, products=2))
+    version = train()
+    default_storage.delete(version.artifacts.get(role="serving", name="calibration.json").path)
+    with pytest.raises(ArtifactCorrupt, match="no file"):
+        artifacts.load_fit(version, "serving")
+    version.artifacts.filter(role="evaluation", name="calibration.json").delete()
+    with pytest.raises(ArtifactCorrupt, match="no file"):
+        artifacts.load_fit(version, "evaluation")
+
+
+def test_checked_manifest__no_fingerprint__is_not_registered(alpha):
+    load(make_demand(stores=1, products=2))
+    version = train()
+    fitted = artifacts.load_fit(version, "serving")
+    stored = [artifacts.StoredFile("serving", a.name, a.path, a.sha256, a.bytes) for a in version.artifacts.all()]
+    with pytest.raises(ManifestInvalid, match="sealed"):
+        artifacts.checked_manifest(fitted=fitted, role="evaluation", files=stored)
+    with pytest.raises(ManifestInvalid, match="not stored"):
+        artifacts.checked_manifest(fitted=fitted, role="serving", files=[])
+
+
+def test_train_version__refresh__keeps_the_champions_spec(alpha):
+    load(make_demand(stores=1, products=2))
+    champion = train(as_of=LAST - timedelta(days=14), horizon=7)
+    assign(version=champion, kind="promotion", reason="test")
+    fresh = train(families=[], mode="refresh")
+    assert (fresh.spec_id, fresh.mode, fresh.as_of) == (champion.spec_id, "refresh", LAST)
+    assert selectors.current_champion().version == champion
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"mode": "refresh"}, NothingToRefresh),
+        ({"mode": "guess"}, WrongRequest),
+        ({"families": ["arima"]}, FamilyUnknown),
+        ({"families": []}, FamilyUnknown),
+        ({"horizon": 0}, WrongRequest),
+        ({"horizon": 400}, WrongRequest),
+        ({"horizon": 60}, HistoryShort),
+        ({"as_of": LAST + timedelta(days=1)}, AsOfOutsideData),
+        ({"as_of": FIRST + timedelta(days=30)}, HistoryShort),
+    ],
+)
+def test_check_request__cannot_be_done__refused_before_anything_is_queued(alpha, asked, error):
+    load(make_demand(stores=1, products=1))
+    with pytest.raises(error):
+        training.check_request(**{"mode": None, "as_of": None, "horizon": None, "families": None, **asked})
+
+
+def test_check_request__refresh_with_other_families_or_horizon__refused(alpha):
+    load(make_demand(stores=1, products=2))
+    assign(version=train(), kind="promotion", reason="test")
+    plain = {"mode": "refresh", "as_of": None, "horizon": None, "families": None}
+    assert training.check_request(**plain)["horizon"] == 14
+    for change in ({"families": ["lightgbm"]}, {"horizon": 7}):
+        with pytest.raises(WrongRequest, match="keeps the champion"):
+            training.check_request(**{**plain, **change})
+
+
+def test_check_request__no_demand__says_how_to_load_it(alpha):
+    with pytest.raises(NoDemandLoaded, match="onboard"):
+        training.check_request(mode=None, as_of=None, horizon=None, families=None)
+
+
+def test_check_request__families_named__floor_is_always_compared(alpha):
+    load(make_demand(stores=1, products=1))
+    asked = training.check_request(mode=None, as_of=None, horizon=None, families=[" lightgbm", "lightgbm"])
+    assert asked["families"] == ["seasonal_naive", "lightgbm"]
+    assert date.fromisoformat(asked["as_of"]) == LAST
