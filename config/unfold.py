@@ -120,10 +120,10 @@ def _may(permission: str) -> Callable[[HttpRequest], bool]:
 PLATFORM = _look(
     "Platform",
     DASHBOARD_CALLBACK="tenants.admin.fleet.dashboard",
-    SIDEBAR={"show_search": True, "show_all_applications": False, "navigation": platform_navigation},
+    SIDEBAR={"show_search": False, "show_all_applications": False, "navigation": platform_navigation},
 )
 TENANT = _look(
     tenant_name,
     DASHBOARD_CALLBACK="forecasting.admin.overview.dashboard",
-    SIDEBAR={"show_search": True, "show_all_applications": False, "navigation": tenant_navigation},
+    SIDEBAR={"show_search": False, "show_all_applications": False, "navigation": tenant_navigation},
 )

@@ -47,9 +47,8 @@ class Site:
         return f"http://{host}:{self.port}{path}"
 
     def manage(self, *args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "manage.py", *args], cwd=BASE_DIR, env=self.env, capture_output=True, text=True, timeout=600
-        )
+        command = [sys.executable, "manage.py", *args]
+        return subprocess.run(command, cwd=BASE_DIR, env=self.env, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +115,10 @@ def _free_port() -> int:
 def _wait_until_it_answers(port: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz"):
+        with (
+            suppress(urllib.error.URLError, ConnectionError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz"),
+        ):
             return
         time.sleep(0.3)
     raise AssertionError("the server did not answer within a minute")
