@@ -150,17 +150,6 @@ def _missing(
     lost = [target for target in REQUIRED[role] if target not in columns]
     if "quantity" in lost:
         findings += _arithmetic(headings, name)
-    wanted = set(fields_of(contract, role))
-    for source, target in contract.mapping.items():
-        if role is Role.TRANSACTIONS and target in wanted and target not in columns and target not in lost:
-            findings.append(
-                warning(
-                    "missing_column",
-                    f"{name} has no column {source}, so {target} stays empty.",
-                    column=source,
-                    fix="Correct the name in field_map if the column is called otherwise.",
-                )
-            )
     if role is Role.COVARIATES and not lost and not set(columns) & set(contract.covariates.known_future):
         fix = "List the column under covariates.known_future, and map it in field_map."
         findings.append(error("no_regressor", f"{name} has none of the known-future columns.", fix=fix))

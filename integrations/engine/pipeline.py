@@ -93,6 +93,7 @@ class _Batch:
         self._check_given()
         for file in self.files:
             self._plan(file)
+        self._check_mapped()
         tables: dict[Role, pa.Table] = {}
         demand = empty_demand(self.contract)
         if verdict_of(self.findings) is Verdict.PASSED:
@@ -125,6 +126,15 @@ class _Batch:
             self.findings += file.plan.findings
         except FileProblem as problem:
             self.findings.append(problem.finding)
+
+    def _check_mapped(self) -> None:
+        """Name the mapped columns that no file has; a required one is an error of its own."""
+        claimed = {source for file in self.files for source in file.plan.columns.values()}
+        for source, target in self.contract.mapping.items():
+            if source not in claimed and target not in REQUIRED[Role.TRANSACTIONS]:
+                message = f"No file has a column {source}, so {target} stays empty."
+                fix = "Correct the name in field_map if the column is called otherwise."
+                self.findings.append(warning("missing_column", message, column=source, fix=fix))
 
     def _reader(self, file: _File) -> RowReader:
         name = file.path.name

@@ -57,6 +57,9 @@ class ReferenceBuilder:
         }
         loaded = np.bincount(files[last].astype(np.int64)) if len(last) else np.zeros(1, np.int64)
         table = pa.table(arrays)
+        for name in KEYS[self._role]:
+            if name not in names:  # not in the file: holds for all of them
+                table = table.append_column(name, pa.nulls(table.num_rows, _key_type(name)))
         return table.sort_by([(name, "ascending") for name in keys]) if keys else table, loaded, conflicts
 
     def _array(self, name: str, values: NDArray[np.generic]) -> pa.Array:
@@ -66,6 +69,10 @@ class ReferenceBuilder:
             words = np.array([*self._books[name].texts(), None], dtype=object)
             return pa.array(words[values.astype(np.int64)], pa.string())
         return pa.array(values.astype(np.float64), from_pandas=True)
+
+
+def _key_type(name: str) -> pa.DataType:
+    return pa.date32() if name == "date" else pa.string()
 
 
 def _or_empty(part: dict[str, NDArray[np.generic]], name: str) -> NDArray[np.generic]:
