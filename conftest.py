@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django_tenants.utils import schema_context
+from pytest_django import DjangoDbBlocker
 
+from ledger.schema import connection
 from tenants.models import Tenant, TenantStatus, TenantTier
 from tenants.roles import Role
 from tenants.services.provisioning import create_tenant, ensure_platform
@@ -19,8 +21,15 @@ PASSWORD = "a long passphrase for tests"  # noqa: S105  # of users that only tes
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hash tests' passwords quickly: the real hash costs 0.6 s for every user."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
     """Build the public tenant and the pair ``alpha`` and ``beta`` once."""
     with django_db_blocker.unblock():
         ensure_platform()
@@ -53,7 +62,7 @@ def _inside(schema_name: str) -> Iterator[Tenant]:
 
 
 @pytest.fixture
-def throwaway(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[Tenant]:
+def throwaway(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Tenant]:
     """A tenant whose writes are really committed, for concurrency and kills; its schema is dropped afterwards."""
     with django_db_blocker.unblock():
         connection.set_schema_to_public()
@@ -76,7 +85,7 @@ def throwaway(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -
 def make_user() -> Callable[..., User]:
     """Make a user of the current schema with the named roles: ``make_user("ann", Role.REVIEWER)``."""
 
-    def make(username: str, *roles: Role, **fields: object) -> User:
+    def make(username: str, *roles: Role, **fields: Any) -> User:
         user = User.objects.create_user(username=username, password=PASSWORD, is_staff=True, **fields)
         user.groups.set(Group.objects.filter(name__in=[role.value for role in roles]))
         return user

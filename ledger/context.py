@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 
 from ledger.errors import LeaseLost, RunCancelled
 from ledger.models import Run, RunState
+from ledger.schema import connection
 
 # A job may report every row; the table is written at most this often.
 _WRITE_EVERY_SECONDS = 0.5

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
@@ -21,6 +21,7 @@ from ledger.context import Listener, RunContext
 from ledger.errors import DomainError, LeaseLost, RunCancelled
 from ledger.jobs import get_job
 from ledger.models import Run, RunState
+from ledger.schema import connection
 from ledger.services import runs
 from ledger.services.audit import record
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Callable
 
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
+
+from ledger.schema import connection
+from tenants.models import Tenant
 
 
 class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the library has no type information
@@ -22,8 +24,9 @@ class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the libra
         response: HttpResponse | None = super().process_request(request)
         if response is not None:
             return response
-        if not request.tenant.is_serving:
-            name = request.tenant.name
+        tenant: Tenant = connection.tenant
+        if not tenant.is_serving:
+            name = tenant.name
             connection.set_schema_to_public()
             return render(request, "tenants/suspended.html", {"tenant_name": name}, status=403)
         return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import connection
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from ledger.schema import connection
 from tenants.errors import UnknownTenant
 from tenants.models import Tenant, TenantStatus
 
@@ -15,7 +15,9 @@ def get_tenant(schema_name: str) -> Tenant:
         customers = Tenant.objects.exclude(schema_name=get_public_schema_name())
         tenant = customers.filter(schema_name=schema_name).first()
         if tenant is None:
-            raise UnknownTenant(schema_name, list(customers.values_list("schema_name", flat=True).order_by("schema_name")))
+            raise UnknownTenant(
+                schema_name, list(customers.values_list("schema_name", flat=True).order_by("schema_name"))
+            )
         return tenant
 
 

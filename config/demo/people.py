@@ -38,7 +38,8 @@ def ensure_people(data_dir: Path, schema_names: list[str]) -> Logins:
     """
     path = data_dir / _FILE
     known: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    wanted = {"public": {OPERATOR: ()}, **dict.fromkeys(schema_names, TENANT_PEOPLE)}
+    platform: dict[str, tuple[Role, ...]] = {OPERATOR: ()}
+    wanted = {"public": platform, **dict.fromkeys(schema_names, TENANT_PEOPLE)}
     for schema_name, people in wanted.items():
         logins = known.setdefault(schema_name, {})
         with schema_context(schema_name):

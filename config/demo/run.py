@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def run_demo(
                 data_dir=files / plan.schema_name,
                 contract_path=CONTRACTS / f"{plan.schema_name}.yaml",
                 watch=watches[plan.schema_name],
-                tell=lambda text, name=plan.schema_name: say(f"{name}: {text}"),
+                tell=partial(_tell, say, plan.schema_name),
             )
     result: dict[str, Any] = {
         "tenants": {plan.schema_name: summary(plan.schema_name, watches[plan.schema_name]) for plan in plans},
@@ -67,6 +68,10 @@ def run_demo(
     fresh.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     fresh.replace(out)
     return result, logins
+
+
+def _tell(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}: {text}")
 
 
 def _files(folder: Path, say: Callable[[str], None]) -> Path:

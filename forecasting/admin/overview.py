@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
 from django.http import HttpRequest
 
 from forecasting import selectors
@@ -12,6 +11,7 @@ from forecasting.admin.charts import total_chart
 from forecasting.models import AccuracyRecord, ModelVersion, PromotionRequest, RequestState
 from integrations.models import IngestBatch
 from ledger.models import LIVE_STATES, AuditEvent, Run
+from ledger.schema import connection
 from tenants.models import Heartbeat
 from tenants.roles import Role, roles_of
 

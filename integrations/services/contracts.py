@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from integrations.errors import ContractAltered, ContractOfAnotherSource, Contra
 from integrations.models import Contract, Source
 from integrations.models.source import CONTRACT_TRANSITIONS, ContractState, SourceState
 from ledger.errors import TransitionRefused
+from ledger.schema import connection
 from ledger.services.audit import actor_name, record
 from tenants.roles import Role, require_role
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import connection
 
 from integrations import selectors
 from integrations.engine.contract import DataContract, Role, contract_sha256
@@ -24,6 +23,7 @@ from integrations.services.sources import source_of_contract
 from ledger.context import Listener, RunContext
 from ledger.execution import run_inline
 from ledger.models import Run, RunState
+from ledger.schema import connection
 from ledger.services import runs
 from tenants.roles import Role as TenantRole
 from tenants.roles import require_role

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from integrations.engine.contract import DataContract, Role, load_contract
 from integrations.engine.types import ConservationBroken
@@ -21,6 +21,7 @@ from integrations.services.ingest import IngestOutcome, fingerprint_of, ingest_f
 from integrations.services.sources import pause_source, source_of_contract
 from integrations.tests.conftest import BAD, CONTRACT, GOOD, ProbeSink, Shop, make_probe_table, probe_rows
 from ledger.models import AuditEvent
+from ledger.schema import connection
 from tenants.errors import RoleRequired
 from tenants.models import Heartbeat, Tenant
 from tenants.roles import Role as TenantRole

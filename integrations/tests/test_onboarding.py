@@ -13,7 +13,6 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
-from django.db import connection
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
@@ -27,6 +26,7 @@ from integrations.tests.test_ingest import strict
 from ledger.errors import RunAlreadyLive
 from ledger.execution import execute
 from ledger.models import AuditEvent, Run
+from ledger.schema import connection
 from ledger.services import runs
 from tenants.errors import RoleRequired
 from tenants.models import Tenant

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ledger.errors import OperatorRequired, RunAlreadyLive, TransitionRefused
 from ledger.jobs import get_job
 from ledger.models import LIVE_STATES, RUN_TRANSITIONS, Run, RunState
+from ledger.schema import connection
 from ledger.services.audit import actor_name, record
 
 

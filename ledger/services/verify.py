@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import connection
+from ledger.schema import connection
 
 # The digest is spelled out here once more, on purpose: whoever can change rows as the database's owner can also change
 # the trigger's function, and the verifier must not trust it.

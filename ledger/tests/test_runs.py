@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from ledger.errors import DomainError, RunAlreadyLive, TransitionRefused, Unknow
 from ledger.execution import execute, run_inline
 from ledger.jobs import job
 from ledger.models import RUN_TRANSITIONS, AuditEvent, Run, RunState
+from ledger.schema import connection
 from ledger.services import runs
 from tenants.models import Tenant
 

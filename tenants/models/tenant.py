@@ -39,7 +39,7 @@ TENANT_TRANSITIONS: dict[str, frozenset[str]] = {
 }
 
 
-class Tenant(TenantMixin):  # type: ignore[misc]  # the library has no type information
+class Tenant(TenantMixin, models.Model):  # type: ignore[misc]  # the library has no type information
     """A customer. The row lives in public; everything that is the customer's lives in ``schema_name``."""
 
     auto_create_schema = False  # provisioning is a service, not a side effect of save()
@@ -70,7 +70,7 @@ class Tenant(TenantMixin):  # type: ignore[misc]  # the library has no type info
         return self.status != TenantStatus.SUSPENDED
 
 
-class Domain(DomainMixin):  # type: ignore[misc]  # the library has no type information
+class Domain(DomainMixin, models.Model):  # type: ignore[misc]  # the library has no type information
     """A host name that leads to a tenant."""
 
     class Meta:

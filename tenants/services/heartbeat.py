@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name
 
+from ledger.schema import connection
 from tenants.models import Heartbeat
 
 

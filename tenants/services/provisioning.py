@@ -7,10 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django_tenants.utils import get_public_schema_name, schema_context, schema_exists
 
 from ledger.errors import TransitionRefused
+from ledger.schema import connection
 from ledger.services.audit import record
 from tenants.errors import TenantRefused
 from tenants.models import TENANT_TRANSITIONS, Domain, Heartbeat, Tenant, TenantStatus, TenantTier

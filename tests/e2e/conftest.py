@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -89,7 +90,7 @@ def sign_in(site: Site, browser: Browser) -> Iterator[Callable[..., Page]]:
     """Sign in as a person of the demo in a fresh browser context: ``sign_in("smb_tenant_a", "reviewer")``."""
     contexts: list[BrowserContext] = []
 
-    def make(schema_name: str, username: str, **options: object) -> Page:
+    def make(schema_name: str, username: str, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
