@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
+from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
 from django.utils.http import http_date, quote_etag
@@ -249,7 +250,7 @@ def _json(page: Page, served: ServedSet, following: str | None) -> str:
         "is_champion": served.is_champion,
         "origin_date": found.origin_date.isoformat(),
         "horizon": found.horizon,
-        "published_at": found.published_at.isoformat() if found.published_at else None,
+        "published_at": timezone.localtime(found.published_at).isoformat() if found.published_at else None,
         "message": None if page.rows else _why_empty(served),
         "next": following,
     }

@@ -27,6 +27,13 @@ class ScoreSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(allow_null=True)
 
 
+class ScoresSerializer(serializers.Serializer[ModelVersion]):
+    """Scores of a version's spec; null where they were not computed."""
+
+    backtest = serializers.DictField(source="backtest_overall", child=ScoreSerializer(), allow_null=True)
+    holdout = serializers.DictField(source="holdout_overall", child=ScoreSerializer(), allow_null=True)
+
+
 class ModelSerializer(serializers.Serializer[ModelVersion]):
     """A version as lists show it."""
 
@@ -38,9 +45,7 @@ class ModelSerializer(serializers.Serializer[ModelVersion]):
     spec_sha256 = serializers.CharField(source="spec.sha256")
     mode = serializers.ChoiceField(choices=TrainingMode.choices)
     as_of = serializers.DateField(help_text="Last day of data that the serving fit has seen.")
-    scores = serializers.DictField(
-        source="overall", child=ScoreSerializer(), allow_null=True, help_text="Backtest scores, all series together."
-    )
+    scores = ScoresSerializer(source="*", help_text="All series together, by name of the score.")
     run = serializers.UUIDField(source="run_id", help_text="The run that trained it.")
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField(source="created_by_name")
@@ -114,7 +119,8 @@ def _versions() -> QuerySet[Any]:
         .annotate(
             is_champion=Exists(reigns),
             champion_since=Subquery(reigns.values("from_at")[:1]),
-            overall=KeyTransform("overall", "backtest"),
+            backtest_overall=KeyTransform("overall", KeyTransform("scores", "backtest")),
+            holdout_overall=KeyTransform("overall", KeyTransform("scores", "evaluation")),
         )
         .order_by("-number")
     )
