@@ -16,10 +16,10 @@ from ledger.templatetags.forecourt import day as day_text
 Chart = dict[str, Any]
 HISTORY_STEPS = 56
 _SUMS = """
-SELECT forecast_set_id, start_date + ((step - 1) * step_days)::int AS day, sum(yhat),
-       sqrt(sum((yhat - lo80) ^ 2)), sqrt(sum((hi80 - yhat) ^ 2))
+SELECT forecast_set_id, start_date + ((step - 1) * step_days)::int AS day, sum(middle),
+       sqrt(sum((middle - low) ^ 2)), sqrt(sum((high - middle) ^ 2))
 FROM forecasting_forecastpath,
-     unnest(yhat, lo80, hi80) WITH ORDINALITY AS steps (yhat, lo80, hi80, step)
+     unnest(yhat, lo80, hi80) WITH ORDINALITY AS steps (middle, low, high, step)
 WHERE forecast_set_id = ANY(%s)
 GROUP BY forecast_set_id, day ORDER BY day
 """

@@ -75,7 +75,7 @@ def _field(name: str, annotation: Any, present: Any) -> forms.Field:
 class GatePolicyAdmin(ReadOnlyAdmin):
     """Versions of the tenant's gate policy."""
 
-    list_display = ["label", "in_force", "made", "created_by_name", "reason"]
+    list_display = ["label", "in_force", "made", "by", "reason"]
     search_fields = ["reason", "created_by_name"]
     search_help_text = "Reason or person"
     page_template = "forecourt/policy.html"
@@ -92,6 +92,10 @@ class GatePolicyAdmin(ReadOnlyAdmin):
     @display(description="Made", ordering="created_at")
     def made(self, policy: GatePolicy) -> str:
         return moment(policy.created_at)
+
+    @display(description="By", ordering="created_by_name")
+    def by(self, policy: GatePolicy) -> str:
+        return policy.created_by_name
 
     def own_views(self) -> list[tuple[str, str, View]]:
         return [("edit/", "edit", self.edit_view)]

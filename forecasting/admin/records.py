@@ -150,7 +150,7 @@ def _by_week(record: AccuracyRecord) -> Chart | None:
 class ChampionAssignmentAdmin(ReadOnlyAdmin):
     """Who was champion, and when."""
 
-    list_display = ["label", "channel", "kind_label", "since", "until", "assigned_by_name", "reason"]
+    list_display = ["label", "channel", "kind_label", "since", "until", "by", "reason"]
     list_filter = ["channel", "kind"]
     search_fields = ["version__number", "version__spec__label", "assigned_by_name", "reason"]
     search_help_text = "Version, person or reason"
@@ -169,6 +169,10 @@ class ChampionAssignmentAdmin(ReadOnlyAdmin):
     @display(description="How", ordering="kind")
     def kind_label(self, assignment: ChampionAssignment) -> str:
         return assignment.get_kind_display()
+
+    @display(description="By", ordering="assigned_by_name")
+    def by(self, assignment: ChampionAssignment) -> str:
+        return assignment.assigned_by_name
 
     @display(description="From", ordering="from_at")
     def since(self, assignment: ChampionAssignment) -> str:
@@ -223,7 +227,7 @@ class GateReportAdmin(ReadOnlyAdmin):
 class HoldoutAccessAdmin(ReadOnlyAdmin):
     """Every opening of a sealed holdout."""
 
-    list_display = ["label", "opened", "opened_by_name", "days", "reason"]
+    list_display = ["label", "opened", "by", "days", "reason"]
     search_fields = ["candidate__number", "opened_by_name", "reason"]
     search_help_text = "Candidate, person or reason"
     date_hierarchy = "opened_at"
@@ -241,6 +245,10 @@ class HoldoutAccessAdmin(ReadOnlyAdmin):
     @display(description="Opened", ordering="opened_at")
     def opened(self, access: HoldoutAccess) -> str:
         return moment(access.opened_at)
+
+    @display(description="By", ordering="opened_by_name")
+    def by(self, access: HoldoutAccess) -> str:
+        return access.opened_by_name
 
     @display(description="Holdout")
     def days(self, access: HoldoutAccess) -> str:

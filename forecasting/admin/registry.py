@@ -78,7 +78,7 @@ class RetrainForm(PlainForm):
 class ModelVersionAdmin(ReadOnlyAdmin):
     """Every trained version."""
 
-    list_display = ["label", "role", "spec_label", "wape", "coverage", "as_of_day", "mode_label", "created_by_name"]
+    list_display = ["label", "role", "spec_label", "wape", "coverage", "as_of_day", "mode_label", "asked_by"]
     list_filter = ["status", "mode"]
     search_fields = ["number", "spec__label", "spec__sha256", "created_by_name"]
     search_help_text = "Number, spec or person"
@@ -106,7 +106,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @display(description="Spec", ordering="spec__label")
     def spec_label(self, version: ModelVersion) -> str:
-        return version.spec.label
+        return words(version.spec.label)
 
     @display(description="Backtest WAPE")
     def wape(self, version: ModelVersion) -> str:
@@ -120,9 +120,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def as_of_day(self, version: ModelVersion) -> str:
         return day(version.as_of)
 
-    @display(description="Made by", ordering="mode")
+    @display(description="How", ordering="mode")
     def mode_label(self, version: ModelVersion) -> str:
         return words(version.mode)
+
+    @display(description="Asked for by", ordering="created_by_name")
+    def asked_by(self, version: ModelVersion) -> str:
+        return version.created_by_name
 
     def own_views(self) -> list[tuple[str, str, View]]:
         return [
@@ -253,11 +257,8 @@ def score_tables(report: Any) -> list[dict[str, Any]]:
         groups.append((title, dict(list(scores.get(key, {}).items())[:25])))
     tables = []
     for title, rows in groups:
-        prefix = "Week " if title == "By week ahead" else ""
-        cells = [
-            {"name": f"{prefix}{words(name)}", "cells": [_cell(row, score) for score in SCORES]}
-            for name, row in rows.items()
-        ]
+        shown = {"By week ahead": lambda name: f"Week {name}", "By store": str}.get(title, words)
+        cells = [{"name": shown(name), "cells": [_cell(row, score) for score in SCORES]} for name, row in rows.items()]
         if any(row["cells"] for row in cells) and scores:
             tables.append({"title": title, "heads": [_SCORE_NAMES[name] for name in SCORES], "rows": cells})
     return tables

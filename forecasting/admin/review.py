@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from forecasting.admin.charts import Chart, pair_chart
 from forecasting.models import GateReport
-from ledger.templatetags.forecourt import UNKNOWN, money_text, num, pct
+from ledger.templatetags.forecourt import UNKNOWN, money_text, num, pct, words
 from ledger.templatetags.forecourt import day as day_text
 
 SCOPES = {
@@ -57,6 +57,7 @@ def _gate_row(result: dict[str, Any], currency: str) -> dict[str, Any]:
     name = str(result.get("name", ""))
     question, kind = GATES.get(name, (name.replace("_", " ").capitalize(), _PLAIN))
     threshold = result.get("threshold")
+    sides = {side: result.get(side) if name != "inputs" else None for side in ("champion", "candidate")}
     limit = _figure(threshold, kind, currency)
     if isinstance(threshold, int | float):
         limit = ("above " if name == "beats_naive" else "at most ") + limit
@@ -64,13 +65,31 @@ def _gate_row(result: dict[str, Any], currency: str) -> dict[str, Any]:
         "order": list(GATES).index(name) if name in GATES else len(GATES),
         "name": name,
         "question": question,
-        "champion": _figure(result.get("champion"), kind, currency),
-        "candidate": _figure(result.get("candidate"), kind, currency),
+        "champion": _figure(sides["champion"], kind, currency),
+        "candidate": _figure(sides["candidate"], kind, currency),
         "threshold": limit,
         "passed": result.get("passed") is True,
         "missing": bool(result.get("missing")),
-        "reason": result.get("reason", ""),
+        "reason": _why(result, sides, kind, str(result.get("reason", ""))),
     }
+
+
+def _why(result: dict[str, Any], sides: dict[str, Any], kind: str, reason: str) -> str:
+    """How far the candidate is from the champion, where both are figures; else the judge's own words."""
+    before, after = sides["champion"], sides["candidate"]
+    plain = isinstance(before, int | float) and isinstance(after, int | float)
+    if not plain or result.get("missing") or result.get("name") in ("calibration", "beats_naive"):
+        return reason.replace("_", " ")
+    change = after - before
+    if abs(change) < 1e-9:
+        text = "the same as the champion"
+    elif kind == _SHARE:
+        text = f"{abs(change) * 100:.1f} points {'lower' if change < 0 else 'higher'} than the champion"
+    elif before:
+        text = f"{abs(change / before):.1%} {'lower' if change < 0 else 'higher'} than the champion"
+    else:
+        text = "the champion has none"
+    return text if result.get("passed") is True else f"{text}: past the limit"
 
 
 def _figure(value: Any, kind: str, currency: str) -> str:
@@ -91,7 +110,7 @@ def judgement(report: GateReport, request: HttpRequest) -> dict[str, Any]:
     tenant = getattr(request, "tenant", None)
     currency = str(evidence.get("currency") or getattr(tenant, "currency", "USD"))
     labels = evidence.get("labels", {})
-    names = (str(labels.get("champion") or "Champion"), str(labels.get("candidate") or "Candidate"))
+    names = (_name(labels.get("champion"), "Champion"), _name(labels.get("candidate"), "Candidate"))
     groups = gate_groups(report, currency)
     return {
         "report": report,
@@ -112,6 +131,12 @@ def judgement(report: GateReport, request: HttpRequest) -> dict[str, Any]:
         "rolling": _rolling(evidence.get("rolling_origin", {})),
         "realised": evidence.get("realised", []),
     }
+
+
+def _name(label: Any, otherwise: str) -> str:
+    """A side's name as a heading: v7 stays v7, seasonal naive becomes Seasonal naive."""
+    text = str(label or otherwise)
+    return text if text[:1] == "v" and text[1:].isdigit() else words(text)
 
 
 def _value(scores: Any, *path: str) -> float | None:

@@ -17,7 +17,7 @@ from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import badge, day, moment, num
 
-_SHOWN_REJECTS = 50
+_SHOWN_REJECTS = 20
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

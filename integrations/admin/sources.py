@@ -112,7 +112,7 @@ _VERBS = {SourceState.PAUSED: "Pause", SourceState.ACTIVE: "Resume"}
 class ContractAdmin(ReadOnlyAdmin):
     """Versions of data contracts: immutable once active."""
 
-    list_display = ["label", "state_badge", "created", "created_by_name", "activated", "activated_by_name"]
+    list_display = ["label", "state_badge", "created", "saved_by", "activated", "in_force_by"]
     list_filter = ["state", "source"]
     list_select_related = ["source"]
     search_fields = ["source__name", "sha256", "created_by_name"]
@@ -135,6 +135,14 @@ class ContractAdmin(ReadOnlyAdmin):
     @display(description="Saved", ordering="created_at")
     def created(self, contract: Contract) -> str:
         return moment(contract.created_at)
+
+    @display(description="Saved by", ordering="created_by_name")
+    def saved_by(self, contract: Contract) -> str:
+        return contract.created_by_name
+
+    @display(description="Activated by", ordering="activated_by_name")
+    def in_force_by(self, contract: Contract) -> str:
+        return contract.activated_by_name or "–"
 
     @display(description="Activated", ordering="activated_at")
     def activated(self, contract: Contract) -> str:

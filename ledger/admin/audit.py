@@ -12,7 +12,7 @@ from unfold.decorators import display
 from ledger.admin.base import ReadOnlyAdmin
 from ledger.models import AuditEvent
 from ledger.sites import platform_site, tenant_site
-from ledger.templatetags.forecourt import moment
+from ledger.templatetags.forecourt import event_words, moment
 
 
 @admin.register(AuditEvent, site=tenant_site)
@@ -20,8 +20,8 @@ from ledger.templatetags.forecourt import moment
 class AuditEventAdmin(ReadOnlyAdmin):
     """Who did what, in the order of the chain."""
 
-    list_display = ["sequence", "when", "event", "actor_name", "subject"]
-    list_display_links = ["sequence", "event"]
+    list_display = ["sequence", "when", "what", "who", "subject"]
+    list_display_links = ["sequence", "what"]
     list_filter = ["event", "subject_type"]
     search_fields = ["event", "actor_name", "subject_label", "subject_id"]
     search_help_text = "Event, person or object"
@@ -33,6 +33,14 @@ class AuditEventAdmin(ReadOnlyAdmin):
     @display(description="When", ordering="at")
     def when(self, event: AuditEvent) -> str:
         return moment(event.at)
+
+    @display(description="Event", ordering="event")
+    def what(self, event: AuditEvent) -> str:
+        return event_words(event.event)
+
+    @display(description="Who", ordering="actor_name")
+    def who(self, event: AuditEvent) -> str:
+        return event.actor_name
 
     @display(description="About")
     def subject(self, event: AuditEvent) -> str:

@@ -37,7 +37,6 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]  # the library has no type in
     """Own pages, own history, and 404 for an object that this schema does not have."""
 
     list_per_page = 50
-    show_full_result_count = False
     list_filter_sheet = True
     list_filter_submit = False
     empty_hint = "Nothing is recorded here yet."

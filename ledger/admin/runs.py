@@ -46,7 +46,7 @@ class KindFilter(admin.SimpleListFilter):
 class RunAdmin(ReadOnlyAdmin):
     """Every background job of this schema."""
 
-    list_display = ["title", "state_badge", "progress", "scope", "requested_by_name", "queued", "duration"]
+    list_display = ["title", "state_badge", "progress", "asked_by", "queued", "duration"]
     list_filter = [KindFilter, "state"]
     search_fields = ["kind", "scope", "requested_by_name", "progress_message", "error"]
     search_help_text = "Kind, scope, person or message"
@@ -62,7 +62,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="Run", ordering="kind")
     def title(self, run: Run) -> str:
-        return job_title(run.kind)
+        return f"{job_title(run.kind)} · {run.scope}" if run.scope else job_title(run.kind)
 
     @display(description="State", ordering="state")
     def state_badge(self, run: Run) -> SafeString:
@@ -78,6 +78,10 @@ class RunAdmin(ReadOnlyAdmin):
             '<span style="width:{0}%"></span></span> {0}%',
             percent,
         )
+
+    @display(description="Asked for by", ordering="requested_by_name")
+    def asked_by(self, run: Run) -> str:
+        return run.requested_by_name
 
     @display(description="Queued", ordering="queued_at")
     def queued(self, run: Run) -> str:

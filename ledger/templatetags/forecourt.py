@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ledger.jobs import job_title
+
 register = template.Library()
 
 UNKNOWN = "–"
@@ -33,6 +35,18 @@ def words(value: object) -> str:
     """A code as words: ``production_tier_active`` becomes ``Production tier active``."""
     text = str(value or "").replace("_", " ").strip()
     return text[:1].upper() + text[1:]
+
+
+@register.filter
+def event_words(event: object) -> str:
+    """An event's name as words: ``promotion.approved`` becomes ``Promotion approved``."""
+    return words(str(event or "").replace(".", " "))
+
+
+@register.filter
+def run_title(kind: object) -> str:
+    """What people call this kind of job."""
+    return job_title(str(kind))
 
 
 @register.simple_tag
