@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def statics(series: int) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def make_panel(rows: pd.DataFrame | None = None, *, promo: bool = False, **options: object) -> Panel:
+def make_panel(rows: pd.DataFrame | None = None, *, promo: bool = False, **options: Any) -> Panel:
     """A panel from `demand_rows`; promo=True declares the promotion as known in the future."""
     rows = demand_rows() if rows is None else rows
     regressors = RegressorSet(known_future=("promo",) if promo else (), static=("category",))

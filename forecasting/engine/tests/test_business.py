@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,9 +31,10 @@ def test_business_scores__random_rows__equal_the_oracle(calibration: Calibration
     found = business_scores(frame, calibration, values(), policy)
     cu, co = 10.0 - 6.0, 6.0 * policy.default_holding_rate
     orders = calibration.protection_quantile(frame, 7, cu / (cu + co)).set_index(["unique_id", "origin"])["quantity"]
+    by_path: dict[Any, float] = dict(zip(orders.index, orders.to_numpy(), strict=True))
     lost = over = ordered = missed = 0.0
     for key, path in frame.loc[frame["h"] <= 7].groupby(["unique_id", "origin"]):
-        demand, quantity = path["y"].sum(), orders[key]
+        demand, quantity = path["y"].sum(), by_path[key]
         lost += max(demand - quantity, 0)
         over += max(quantity - demand, 0)
         ordered += quantity
@@ -100,6 +103,7 @@ def test_bootstrap__candidate_clearly_cheaper__sure_and_repeatable():
     one, two = (paired_bootstrap(champion, candidate, seed=4) for _ in range(2))
     assert one == two and one.p_lower == 1.0 and one.upper95 is not None and one.upper95 < 0
     assert one.change == pytest.approx(candidate.sum() / champion.sum() - 1)
+    assert one.low is not None and one.change is not None and one.high is not None
     assert one.low <= one.change <= one.high
 
 

@@ -96,6 +96,7 @@ def test_pair_sweep__three_families__eleven_points_a_pair_with_intervals():
     sweep = pair_sweep(result, ALL_SMOOTH, 1)
     assert len(sweep) == 33
     for point in sweep:
+        assert point.low is not None and point.wape is not None and point.high is not None
         assert point.low <= point.wape <= point.high
     first = [p for p in sweep if set(p.weights[ANY_CLASS]) == {"lightgbm", "prophet"}]
     alone = series_errors(result, {ANY_CLASS: {"lightgbm": 1.0}}, ALL_SMOOTH)

@@ -38,8 +38,8 @@ def calibration() -> Calibration:
 def test_coverage__unseen_weeks_of_known_noise__near_nominal(calibration: Calibration, seed: int):
     fresh = calibration.apply(noisy(seed))
     for level, near in ((80, 0.03), (95, 0.02)):
-        inside = fresh["y"].between(fresh[f"lo{level}"], fresh[f"hi{level}"]).mean()
-        assert inside == pytest.approx(level / 100, abs=near)
+        share = fresh["y"].between(fresh[f"lo{level}"], fresh[f"hi{level}"]).mean()
+        assert share == pytest.approx(level / 100, abs=near)
     inside = fresh["y"].between(fresh["lo80"], fresh["hi80"])
     for _, part in inside.groupby(fresh["unique_id"] % 3):
         assert part.mean() == pytest.approx(0.8, abs=0.07)

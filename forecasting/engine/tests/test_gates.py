@@ -40,7 +40,8 @@ def side(confidence: str = "measured", **values: float | None) -> Side:
         return Score(None, 0, "no rows") if value is None else Score(value, 100)
 
     scores = ScoreSet({k: score(k, v) for k, v in DS.items()}, {}, {}, {}, 4, 40, 1000)
-    business = BusinessScores(*(BusinessScore(score(n, MONEY[n]), confidence) for n in BUSINESS_NAMES))
+    table: dict[str, Any] = {n: BusinessScore(score(n, MONEY[n]), confidence) for n in BUSINESS_NAMES}
+    business = BusinessScores(**table)
     return Side(scores, business, "a" * 64, ORIGINS, True)
 
 
@@ -174,7 +175,8 @@ def test_gate__value_exactly_at_the_threshold__passes(name: str, case: GateInput
 @pytest.mark.parametrize("which", ["champion", "candidate"])
 @pytest.mark.parametrize("name", ["lost_sales", "cost_stockout", "cost_overstock", "total_cost"])
 def test_cost_gate__confidence_unavailable__fails_closed(name: str, which: str):
-    report = judge(replace(inputs(), **{which: side("unavailable")}))
+    change: dict[str, Any] = {which: side("unavailable")}
+    report = judge(replace(inputs(), **change))
     found = result(report, name)
     assert not found.passed and found.missing and "unavailable" in found.reason
 

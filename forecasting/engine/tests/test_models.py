@@ -24,6 +24,7 @@ from forecasting.engine.errors import (
 from forecasting.engine.families import FAMILY_NAMES, get_family
 from forecasting.engine.fitted import FittedModel, file_sha256, fit, read_manifest
 from forecasting.engine.panel import Panel, build_panel
+from forecasting.engine.scores import ScoreSet
 from forecasting.engine.tests.conftest import FAST, START, demand_rows, make_panel, statics
 from forecasting.engine.types import ModelSpec, RegressorSet
 
@@ -48,6 +49,13 @@ def blend(small: Panel, calibration: Calibration) -> FittedModel:
     return fit(small.upto(small.last_day - pd.Timedelta(days=20)), BLEND, calibration)
 
 
+def value(scores: ScoreSet, name: str) -> float:
+    """An overall score that must be there."""
+    found = scores.get(name).value
+    assert found is not None
+    return found
+
+
 def sane(made: pd.DataFrame, horizon: int, series: int) -> None:
     """Every series and step once; finite, not negative, ordered."""
     assert len(made) == horizon * series and not made.duplicated(["unique_id", "ds"]).any()
@@ -56,17 +64,17 @@ def sane(made: pd.DataFrame, horizon: int, series: int) -> None:
 
 
 def test_search__weekly_shape__lightgbm_beats_seasonal_naive_clearly(outcome: train.SearchOutcome):
-    wape = {f: s.overall["wape"].value for f, s in outcome.scores_by_family.items()}
+    wape = {f: value(s, "wape") for f, s in outcome.scores_by_family.items()}
     assert wape["lightgbm"] < 0.85 * wape["seasonal_naive"]
-    chosen = outcome.evaluation.scores.overall
-    assert chosen["wape"].value <= min(wape.values()) + 1e-12
-    assert chosen["coverage80"].value == pytest.approx(0.8, abs=0.05)
+    chosen = outcome.evaluation.scores
+    assert value(chosen, "wape") <= min(wape.values()) + 1e-12
+    assert value(chosen, "coverage80") == pytest.approx(0.8, abs=0.05)
 
 
 def test_holdout__unseen_weeks__calibrated_and_better_than_naive(panel, model, holdout):
     result = train.assess(panel, model, holdout)
     assert result.scores.overall["coverage80"].value == pytest.approx(0.8, abs=0.05)
-    assert result.scores.overall["fva"].value > 0.1
+    assert value(result.scores, "fva") > 0.1
     assert (len(result.origins), result.series_origins, result.holdout_days) == (4, 96, 28)
     assert result.business.total_cost.confidence == "estimated"
     shuffled = holdout.sample(frac=1, random_state=1)
@@ -265,7 +273,7 @@ def test_weekly_grain__whole_path__works(calibration):
     made = fit(panel, spec, found.calibration).forecast(panel, 4)
     sane(made, 4, 8)
     assert made["ds"].dt.dayofweek.eq(6).all()
-    assert found.scores.overall["wape"].value < 0.5 and set(found.scores.by_week) == {"1", "2", "3", "4"}
+    assert value(found.scores, "wape") < 0.5 and set(found.scores.by_week) == {"1", "2", "3", "4"}
 
 
 def test_fit__no_series__error(panel, calibration):

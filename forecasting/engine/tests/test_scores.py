@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,11 +34,12 @@ def case(seed: int = 3, series: int = 5, origins: int = 2, horizon: int = 14) ->
 
 def oracle(frame: pd.DataFrame, scales: pd.DataFrame, grid: pd.DataFrame) -> dict[str, float]:
     """Plain loops over evaluation.md's definitions."""
-    keys = {(r.unique_id, r.origin): r for r in scales.itertuples()}
+    keys: dict[Any, Any] = {(r.unique_id, r.origin): r for r in scales.itertuples()}
+    records: list[Any] = list(frame.itertuples())
     y_sum = e_sum = signed = naive_sum = pinball = winkler = 0.0
     in80 = in95 = n = 0
     paths: dict = {}
-    for i, r in enumerate(frame.itertuples()):
+    for i, r in enumerate(records):
         if r.censored or math.isnan(r.y):
             continue
         n += 1
