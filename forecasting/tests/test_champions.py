@@ -1,0 +1,236 @@
+"""Assignments of the champion, and the guard under which a refresh serves by itself."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, timedelta
+
+import pytest
+from django.db import DatabaseError, IntegrityError, transaction
+from django.utils import timezone
+
+from forecasting import selectors
+from forecasting.errors import AssignmentRefused
+from forecasting.models import AccuracyRecord, ChampionAssignment, ForecastSet, GateReport, ModelVersion, VersionStatus
+from forecasting.services import champions
+from forecasting.services.policy import ReadinessRules, change_policy
+from forecasting.services.promotion import approve_promotion, lapse_stale
+from forecasting.services.readiness import assess_readiness
+from forecasting.services.refresh import guard_and_assign
+from forecasting.tests.factories import (
+    AS_OF,
+    make_candidate,
+    make_demand,
+    make_pending_request,
+    make_person,
+    promote,
+    score_set,
+)
+from ledger.context import RunContext
+from ledger.errors import LeaseLost
+from ledger.models import AuditEvent, Run, RunState
+from tenants.models import Heartbeat, Tenant
+from tenants.roles import Role
+
+
+def context() -> RunContext:
+    key = uuid.uuid4().hex
+    return RunContext(
+        Run.objects.create(kind="forecasting.guard", scope=key, idempotency_key=key, state=RunState.RUNNING, attempt=1)
+    )
+
+
+def realise(version: ModelVersion, *, wape: float = 0.34, days: int = 14) -> None:
+    """Demand has come for the version's published forecasts, and was met with this error."""
+    made = version.forecast_sets.get()
+    make_demand(until=made.origin_date + timedelta(days=days), days=days)
+    AccuracyRecord.objects.create(
+        version=version, forecast_set=made, actuals_until=made.origin_date + timedelta(days=days), days=days, rows=56,
+        wape=wape, wape_naive=0.4, scores={"sums": {"absolute": 100 * wape, "actual": 100.0}},
+    )  # fmt: skip
+
+
+def refreshed(champion: ModelVersion, *, factor: float = 1.0) -> ModelVersion:
+    """A newer fit of the champion's spec, whose backtest error is ``factor`` times that of the champion."""
+    version = make_candidate(family="lightgbm", mode="refresh", as_of=AS_OF + timedelta(days=14))
+    assert version.spec == champion.spec
+    version.backtest = {"scores": score_set(factor).to_json()}
+    version.save()
+    return version
+
+
+def test_assign__follows_the_open_assignment_without_gap_or_overlap(alpha: Tenant) -> None:
+    first = promote()
+    second = promote(make_candidate(family="prophet"))
+    first.refresh_from_db()
+    assert first.to_at == second.from_at and second.to_at is None
+    assert champions.champion_version() == second.version
+    first.version.refresh_from_db()
+    assert first.version.status == VersionStatus.CHALLENGER, "another spec goes on in the shadow"
+    row = Heartbeat.objects.get(schema_name="alpha")
+    assert row.champion.startswith(second.version.label) and row.champion_since == second.from_at
+
+
+def test_assign__rollback__takes_an_earlier_version_back(alpha: Tenant) -> None:
+    first = promote().version
+    promote(make_candidate(family="prophet"))
+    back = champions.assign(version=first, kind="rollback", reason="Errors doubled", actor=make_person("ann"))
+    assert (back.version, back.kind, back.assigned_by_name) == (first, "rollback", "ann")
+    assert [row.version_id for row in ChampionAssignment.objects.order_by("pk")].count(first.pk) == 2
+
+
+@pytest.mark.parametrize("status", [VersionStatus.TRAINING, VersionStatus.FAILED, VersionStatus.RETIRED])
+def test_assign__version_that_is_not_live__is_refused(alpha: Tenant, status: str) -> None:
+    version = make_candidate()
+    ModelVersion.objects.filter(pk=version.pk).update(status=status)
+    with pytest.raises(AssignmentRefused, match=status):
+        champions.assign(version=version, kind="promotion")
+
+
+def test_assign__champion_again__is_refused(alpha: Tenant) -> None:
+    with pytest.raises(AssignmentRefused, match="already"):
+        champions.assign(version=promote().version, kind="promotion")
+
+
+def test_assign__drill_channel__leaves_the_live_one_alone(alpha: Tenant) -> None:
+    live = promote()
+    before = Heartbeat.objects.get(schema_name="alpha").champion
+    other = make_candidate(family="prophet")
+    champions.assign(version=other, kind="promotion", channel="drill")
+    assert champions.champion_version() == live.version and champions.champion_version("drill") == other
+    assert Heartbeat.objects.get(schema_name="alpha").champion == before
+
+
+def test_assign__clock_set_back__keeps_history_in_order(alpha: Tenant) -> None:
+    first = promote()
+    later = timezone.now() + timedelta(days=2)
+    champions.assign(version=make_candidate(family="prophet"), kind="promotion")
+    ahead = make_candidate(family="seasonal_naive")
+    open_row = ChampionAssignment.objects.get(to_at=None)
+    with transaction.atomic():
+        open_row.to_at = open_row.from_at
+        open_row.save(update_fields=["to_at"])
+        ChampionAssignment.objects.create(
+            version=open_row.version, kind="rollback", effective_on=AS_OF, from_at=later, reason="From the future"
+        )
+    last = champions.assign(version=ahead, kind="promotion")
+    assert last.from_at == later and first.pk != last.pk
+
+
+def test_assignments__rewritten_or_deleted__are_refused_by_the_database(alpha: Tenant) -> None:
+    assignment = promote()
+    for change in (
+        lambda: ChampionAssignment.objects.filter(pk=assignment.pk).delete(),
+        lambda: ChampionAssignment.objects.filter(pk=assignment.pk).update(reason="Another"),
+        lambda: ChampionAssignment.objects.create(
+            version=assignment.version, kind="promotion", effective_on=AS_OF, from_at=timezone.now()
+        ),
+    ):
+        with pytest.raises((DatabaseError, IntegrityError)), transaction.atomic():
+            change()
+
+
+# --- refresh ----------------------------------------------------------------------------------------------------------
+
+
+def test_refresh__within_tolerance__serves_by_itself_with_its_guard(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    version = refreshed(champion, factor=1.04)
+    ctx = context()
+    told = guard_and_assign(ctx=ctx, version=version)
+    assert told["outcome"] == "assigned"
+    assignment = selectors.current_champion()
+    assert assignment is not None and (assignment.version, assignment.kind) == (version, "refresh")
+    assert assignment.guard["realised"]["wape"] == pytest.approx(0.34) and assignment.guard["failing"] == []
+    assert ForecastSet.objects.get(version=version).published_at is not None
+    champion.refresh_from_db()
+    assert champion.status == VersionStatus.RETIRED, "an older fit of the same spec has no more to tell"
+    assert guard_and_assign(ctx=ctx, version=version) == told, "one run does it once"
+    assert AuditEvent.objects.filter(event="refresh.guarded").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("factor", "wape", "days", "failing"),
+    [(1.06, 0.34, 14, "backtest"), (1.0, 0.38, 14, "realised"), (1.0, 0.34, 6, "realised"), (1.0, None, 0, "realised")],
+    ids=["backtest_worse", "realised_worse", "realised_too_short", "nothing_realised"],
+)
+def test_refresh__guard_does_not_hold__champion_goes_on(
+    alpha: Tenant, factor: float, wape: float | None, days: int, failing: str
+) -> None:
+    champion = promote().version
+    if wape is not None:
+        realise(champion, wape=wape, days=days)
+    told = guard_and_assign(ctx=context(), version=refreshed(champion, factor=factor))
+    assert told["outcome"] == "held" and told["guard"]["failing"] == [failing]
+    assert "does not serve" in told["reason"]
+    assert champions.champion_version() == champion
+
+
+def test_refresh__open_incident_or_unknown_backtest__is_held(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    version = refreshed(champion)
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1)
+    assert guard_and_assign(ctx=context(), version=version)["guard"]["failing"] == ["operations"]
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0)
+    ModelVersion.objects.filter(pk=version.pk).update(backtest={})
+    version.refresh_from_db()
+    assert guard_and_assign(ctx=context(), version=version)["guard"]["failing"] == ["backtest"]
+    assert champions.champion_version() == champion
+
+
+def test_refresh__policy_wants_a_person__asks_and_approval_is_recorded_as_refresh(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    change_policy(body={"refresh_mode": "review"}, actor=make_person("admin", Role.TENANT_ADMIN), reason="Audit season")
+    told = guard_and_assign(ctx=context(), version=refreshed(champion))
+    assert told["outcome"] == "review" and champions.champion_version() == champion
+    decider = make_person("decider", Role.REVIEWER)
+    assignment = approve_promotion(request_id=told["request"], actor=decider, reason="Seen")
+    assert assignment.kind == "refresh" and assignment.guard == told["guard"]
+
+
+def test_refresh__of_a_spec_that_does_not_serve__is_held(alpha: Tenant) -> None:
+    champion = promote().version
+    told = guard_and_assign(ctx=context(), version=make_candidate(family="prophet", mode="refresh"))
+    assert told["outcome"] == "held" and not GateReport.objects.filter(evidence__kind="refresh_guard").exists()
+    assert champions.champion_version() == champion
+
+
+def test_refresh__attempt_that_lost_its_run__changes_nothing(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    ctx = context()
+    Run.objects.filter(pk=ctx.run.pk).update(attempt=2)
+    with pytest.raises(LeaseLost):
+        guard_and_assign(ctx=ctx, version=refreshed(champion))
+    assert champions.champion_version() == champion
+
+
+def test_refresh__assigned__lapses_a_request_against_the_older_fit(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    request = make_pending_request(make_candidate(family="prophet"))
+    guard_and_assign(ctx=context(), version=refreshed(champion))
+    request.refresh_from_db()
+    assert request.state == "lapsed" and lapse_stale() == []
+
+
+# --- readiness --------------------------------------------------------------------------------------------------------
+
+
+def test_readiness__grows_with_history_backtest_and_service(alpha: Tenant) -> None:
+    rules = ReadinessRules()
+    assert assess_readiness(candidate=None, rules=rules).state == "cold_start"
+    make_demand(days=60)
+    young = assess_readiness(candidate=None, rules=rules)
+    assert young.state == "warming" and "60 days of history, needs 90" in young.missing
+    make_demand(days=120)
+    candidate = make_candidate()
+    ready = assess_readiness(candidate=candidate, rules=rules)
+    assert ready.state == "production_tier_candidate" and ready.facts["candidate_samples"] == 224
+    promote(candidate)
+    realise(candidate)
+    assert assess_readiness(candidate=candidate, rules=rules).state == "production_tier_active"
+    assert ready.facts["history_days"] == (AS_OF - date(2025, 12, 2)).days + 1
