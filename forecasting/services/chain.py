@@ -255,6 +255,7 @@ def forecast(ctx: RunContext) -> dict[str, Any]:
     """Forecast with a version (default: the champion) from an origin (default: in a chain its as-of date, else the
     newest day). In a chain the serving champion forecasts from that day, too."""
     version, origin = _version(ctx), _day(ctx, "origin", "as_of")
+    ctx.progress(0, 2, f"Forecasting with {version.label}")
     made = forecast_version(ctx=ctx, version=version, origin=origin)
     outputs = {
         **_carried(ctx, version),
@@ -274,6 +275,7 @@ def forecast(ctx: RunContext) -> dict[str, Any]:
 
 def accuracy(ctx: RunContext) -> dict[str, Any]:
     """Measure every stored forecast on the demand that has come."""
+    ctx.progress(0, 1, "Looking for forecasts whose days have come")
     records = measure_accuracy(ctx=ctx, until=_day(ctx, "until", "as_of"))
     outputs: dict[str, Any] = {"records": len(records)}
     if ctx.inputs.get("chain"):

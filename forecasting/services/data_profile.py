@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from forecasting.engine.types import RegressorSet
@@ -48,7 +50,13 @@ def active_profile() -> DataProfile:
         .values_list("body", flat=True)
         .first()
     )
-    return DataProfile() if row is None else profile_of(DataContract.model_validate(row))
+    return DataProfile() if row is None else _profile_of_text(json.dumps(row, sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _profile_of_text(body: str) -> DataProfile:
+    """Validating a contract takes a while, and a run asks for its profile at every step."""
+    return profile_of(DataContract.model_validate_json(body))
 
 
 def profile_of(contract: DataContract) -> DataProfile:

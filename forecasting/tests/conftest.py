@@ -12,8 +12,9 @@ from forecasting.engine.families import lightgbm
 @pytest.fixture(autouse=True)
 def artifact_folder(settings, tmp_path: Path) -> Path:
     """Model files of a test lie in a folder of its own."""
-    settings.MEDIA_ROOT = tmp_path / "files"
-    return settings.MEDIA_ROOT
+    folder = tmp_path / "files"
+    settings.MEDIA_ROOT = folder
+    return folder
 
 
 @pytest.fixture

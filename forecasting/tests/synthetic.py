@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
 
+from forecasting.models import ModelVersion
 from integrations.engine.contract import DataContract
 from integrations.models import Contract, Source
 from integrations.models.source import ContractState, SourceState
 from integrations.registry import LoadResult, demand_sink
+from ledger.execution import run_inline
 
 FIRST = date(2017, 1, 2)
 DAYS = 150
@@ -77,3 +80,12 @@ def load(
         contract=contract or make_contract(),
         batch_id=batch_id,
     )
+
+
+def train(*, families=("seasonal_naive",), as_of=None, **inputs) -> ModelVersion:
+    """Train one version through the job, outside of a chain."""
+    given = {"mode": "search", "families": list(families), **inputs}
+    if as_of is not None:
+        given["as_of"] = as_of.isoformat()
+    run = run_inline(kind="forecasting.retrain", inputs=given, scope=uuid.uuid4().hex)
+    return ModelVersion.objects.get(number=run.outputs["version"])

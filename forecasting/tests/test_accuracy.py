@@ -11,8 +11,7 @@ from forecasting.errors import NoDemandLoaded
 from forecasting.models import AccuracyRecord, Demand, ForecastPath
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.publishing import forecast_version
-from forecasting.tests.synthetic import LAST, load, make_demand
-from forecasting.tests.test_partition import train
+from forecasting.tests.synthetic import LAST, load, make_demand, train
 
 ORIGIN = LAST - timedelta(days=20)
 

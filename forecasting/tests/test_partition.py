@@ -11,27 +11,25 @@ import pytest
 from django.db import connection
 
 from forecasting.engine.types import TrainingWindow
-from forecasting.errors import AsOfOutsideData, HistoryShort, HoldoutBudgetSpent, NoDemandLoaded, SeriesUnusable
+from forecasting.errors import (
+    AsOfOutsideData,
+    HistoryShort,
+    HoldoutBudgetSpent,
+    NoDemandLoaded,
+    PartitionBroken,
+    SeriesUnusable,
+)
 from forecasting.models import Demand, HoldoutAccess, KnownFuture, ModelVersion, Series
 from forecasting.services import loading
 from forecasting.services.artifacts import load_fit
 from forecasting.services.loading import load_panel, load_training, open_holdout, plan_window, window_fingerprint
-from forecasting.tests.synthetic import FIRST, LAST, activate, load, make_contract, make_demand
-from ledger.execution import run_inline
+from forecasting.tests.synthetic import FIRST, LAST, activate, load, make_contract, make_demand, train
 from ledger.models import AuditEvent
 
 PROMO = {
     "field_map": {"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "a": "is_promotional"},
     "covariates": {"known_future": ["is_promotional"], "static": ["category"]},
 }
-
-
-def train(*, families=("seasonal_naive",), as_of=None, **inputs) -> ModelVersion:
-    given = {"mode": "search", "families": list(families), **inputs}
-    if as_of is not None:
-        given["as_of"] = as_of.isoformat()
-    run = run_inline(kind="forecasting.retrain", inputs=given, scope=uuid.uuid4().hex)
-    return ModelVersion.objects.get(number=run.outputs["version"])
 
 
 def evaluation_side(version: ModelVersion) -> dict:
@@ -104,6 +102,12 @@ def test_fingerprint__content_changed_inside_the_window__differs(alpha, change):
     assert window_fingerprint(window) != before
 
 
+def known_future(window: TrainingWindow, ahead: int = 0) -> pd.DataFrame:
+    future = load_panel(window, ahead=ahead).future
+    assert future is not None
+    return future
+
+
 def test_load_training__window__panel_ends_at_train_end_and_known_future_too(alpha):
     contract = make_contract(**PROMO)
     activate(contract)
@@ -117,10 +121,10 @@ def test_load_training__window__panel_ends_at_train_end_and_known_future_too(alp
     window = plan_window(as_of=LAST)
     loaded = load_training(window)
     assert loaded.panel.last_day == window.train_end == LAST - timedelta(days=28)
-    assert loaded.panel.future["ds"].max() == pd.Timestamp(window.train_end)
+    assert known_future(window)["ds"].max() == pd.Timestamp(window.train_end)
     serving = plan_window(as_of=LAST, mode="serving")
-    assert load_panel(serving).future["ds"].max() == pd.Timestamp(LAST)
-    ahead = load_panel(serving, ahead=1).future
+    assert known_future(serving)["ds"].max() == pd.Timestamp(LAST)
+    ahead = known_future(serving, ahead=1)
     assert ahead.loc[ahead["ds"] == pd.Timestamp(day), "is_promotional"].tolist() == [1.0] * 8
 
 
@@ -128,10 +132,10 @@ def test_load_panel__absent_covariate_with_a_fill_value__is_filled_where_the_fil
     contract = make_contract(**PROMO, null_policy={"is_promotional": {"fill_value": 0}})
     activate(contract)
     load(make_demand(stores=1, products=2, is_promotional=[0.0] * 300), contract=contract)
-    one = Series.objects.order_by("pk").first()
+    one = Series.objects.earliest("pk")
     last = LAST + timedelta(days=5)
     KnownFuture.objects.create(series=one, date=last, values={"is_promotional": 1.0}, batch_id=1)
-    future = load_panel(plan_window(mode="serving"), ahead=14).future
+    future = known_future(plan_window(mode="serving"), ahead=14)
     ahead = future.loc[future["ds"] > pd.Timestamp(LAST)]
     assert len(ahead) == 10 and ahead["ds"].max() == pd.Timestamp(last)
     assert ahead["is_promotional"].sum() == 1.0
@@ -142,7 +146,7 @@ def test_load_training__filter_of_the_query_fails__assertion_on_the_frame_holds(
     window = plan_window(as_of=LAST)
     real = loading._demand_rows
     monkeypatch.setattr(loading, "_demand_rows", lambda end, profile: real(end + timedelta(days=1), profile))
-    with pytest.raises(loading.PartitionBroken, match="1 row"):
+    with pytest.raises(PartitionBroken, match="1 row"):
         load_training(window)
 
 

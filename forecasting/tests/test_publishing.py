@@ -16,8 +16,7 @@ from forecasting.services.artifacts import load_fit
 from forecasting.services.champions import assign
 from forecasting.services.loading import load_panel, plan_window
 from forecasting.services.publishing import forecast_version
-from forecasting.tests.synthetic import LAST, activate, load, make_contract, make_demand
-from forecasting.tests.test_partition import train
+from forecasting.tests.synthetic import LAST, activate, load, make_contract, make_demand, train
 
 
 def test_forecast_version__stored_paths__are_the_fits_own_figures_to_the_last_bit(alpha):
@@ -32,7 +31,7 @@ def test_forecast_version__stored_paths__are_the_fits_own_figures_to_the_last_bi
         assert (path.family, path.flags, path.step_days) == ("seasonal_naive", [], 1)
         for name in ("yhat", "lo80", "hi80", "lo95", "hi95"):
             assert getattr(path, name) == rows[name].tolist()
-    points = selectors.forecast_of(Series.objects.first().pk, made)
+    points = selectors.forecast_of(Series.objects.earliest("pk").pk, made)
     assert [p.horizon for p in points] == list(range(1, 11)) and points[-1].day == LAST + timedelta(days=10)
 
 
@@ -43,7 +42,7 @@ def test_forecast_version__later_origin__rolls_forward_without_a_refit(alpha, fe
     first = forecast_version(ctx=None, version=version, origin=LAST - timedelta(days=14))
     later = forecast_version(ctx=None, version=version)
     assert (later.origin_date, later.fit_age_days) == (LAST, 14)
-    ahead = [selectors.forecast_of(Series.objects.first().pk, made) for made in (first, later)]
+    ahead = [selectors.forecast_of(Series.objects.earliest("pk").pk, made) for made in (first, later)]
     assert ahead[1][0].day == LAST + timedelta(days=1)
     assert set(ModelArtifact.objects.values_list("path", "sha256")) == files
     # New days enter through the lags: other days of demand, another forecast.
@@ -51,8 +50,8 @@ def test_forecast_version__later_origin__rolls_forward_without_a_refit(alpha, fe
         cursor.execute("UPDATE forecasting_demand SET quantity = 3 * quantity WHERE date > %s", [first.origin_date])
     ForecastSet.objects.all().delete()
     again = [forecast_version(ctx=None, version=version, origin=day) for day in (first.origin_date, LAST)]
-    assert selectors.forecast_of(Series.objects.first().pk, again[0]) == ahead[0]
-    assert selectors.forecast_of(Series.objects.first().pk, again[1])[0].yhat > 1.5 * ahead[1][0].yhat
+    assert selectors.forecast_of(Series.objects.earliest("pk").pk, again[0]) == ahead[0]
+    assert selectors.forecast_of(Series.objects.earliest("pk").pk, again[1])[0].yhat > 1.5 * ahead[1][0].yhat
 
 
 def test_forecast_version__origin_inside_the_fit_or_after_the_data__refused(alpha):
@@ -103,10 +102,11 @@ def test_weekly_grain__paths_step_by_weeks__and_meet_their_actuals(alpha):
     weekly = daily.take(list(range(6, daily.num_rows, 7)))
     load(weekly)
     last = selectors.newest_day()
+    assert last is not None
     version = train(as_of=last - timedelta(days=10))
     assert version.as_of == last - timedelta(days=14)
     made = forecast_version(ctx=None, version=version, origin=version.as_of)
-    path = ForecastPath.objects.filter(forecast_set=made).first()
+    path = ForecastPath.objects.filter(forecast_set=made).earliest("pk")
     assert (path.step_days, len(path.yhat), path.start_date) == (7, 4, version.as_of + timedelta(days=7))
     (record,) = measure_accuracy(ctx=None)
     assert (record.days, record.rows, record.actuals_until) == (2, 4, last)

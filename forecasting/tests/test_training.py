@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from forecasting import selectors
 from forecasting.engine.fitted import MANIFEST
 from forecasting.errors import (
     ArtifactCorrupt,
@@ -22,14 +22,14 @@ from forecasting.errors import (
     WrongRequest,
 )
 from forecasting.models import ForecastSet, ModelArtifact, ModelSpec, ModelVersion
-from forecasting.services import artifacts, training
-from forecasting.services.champions import assign
+from forecasting.services import artifacts, champions, training
 from forecasting.services.publishing import forecast_version
-from forecasting.tests.synthetic import FIRST, LAST, load, make_demand
-from forecasting.tests.test_partition import train
+from forecasting.tests.synthetic import FIRST, LAST, load, make_demand, train
 from ledger.execution import run_inline
 from ledger.models import AuditEvent, Run, RunState
 from ledger.services import runs
+
+EMPTY: dict[str, Any] = {"mode": None, "as_of": None, "horizon": None, "families": None}
 
 
 def test_train_version__search__registers_both_fits_with_their_windows(alpha):
@@ -42,7 +42,7 @@ def test_train_version__search__registers_both_fits_with_their_windows(alpha):
     assert version.evaluation_window["fingerprint"] != version.serving_window["fingerprint"]
     for role in ("evaluation", "serving"):
         fitted = artifacts.load_fit(version, role)
-        assert fitted.window.to_json() == getattr(version, f"{role}_window")
+        assert fitted.window is not None and fitted.window.to_json() == getattr(version, f"{role}_window")
         assert fitted.spec.sha256 == version.spec.sha256
         stored = dict(version.artifacts.filter(role=role).values_list("name", "sha256"))
         assert version.manifest[role]["files"] == stored
@@ -68,11 +68,11 @@ def test_retrain__lost_while_it_worked_and_retried__one_version_and_no_files_of_
         if message.startswith("Storing") and not lost:
             lost.extend(str(run.pk) for run in runs.reap(lost_after_seconds=-1))
 
-    asked = {"kind": "forecasting.retrain", "inputs": {"families": ["seasonal_naive"]}, "idempotency_key": key}
-    first = run_inline(**asked, listener=lose_at_the_end)
+    asked = {"families": ["seasonal_naive"]}
+    first = run_inline(kind="forecasting.retrain", inputs=asked, idempotency_key=key, listener=lose_at_the_end)
     assert lost == [str(first.pk)] and first.state == RunState.QUEUED
     assert ModelVersion.objects.count() == 0 and ModelArtifact.objects.count() == 0
-    second = run_inline(**asked)
+    second = run_inline(kind="forecasting.retrain", inputs=asked, idempotency_key=key)
     assert (second.pk, second.state, second.attempt) == (first.pk, RunState.SUCCEEDED, 2)
     version = ModelVersion.objects.get()
     assert version.run_id == second.pk
@@ -129,10 +129,10 @@ def test_checked_manifest__no_fingerprint__is_not_registered(alpha):
 def test_train_version__refresh__keeps_the_champions_spec(alpha):
     load(make_demand(stores=1, products=2))
     champion = train(as_of=LAST - timedelta(days=14), horizon=7)
-    assign(version=champion, kind="promotion", reason="test")
+    champions.assign(version=champion, kind="promotion", reason="test")
     fresh = train(families=[], mode="refresh")
     assert (fresh.spec_id, fresh.mode, fresh.as_of) == (champion.spec_id, "refresh", LAST)
-    assert selectors.current_champion().version == champion
+    assert champions.champion_version() == champion
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,13 @@ def test_train_version__refresh__keeps_the_champions_spec(alpha):
 def test_check_request__cannot_be_done__refused_before_anything_is_queued(alpha, asked, error):
     load(make_demand(stores=1, products=1))
     with pytest.raises(error):
-        training.check_request(**{"mode": None, "as_of": None, "horizon": None, "families": None, **asked})
+        training.check_request(**{**EMPTY, **asked})
 
 
 def test_check_request__refresh_with_other_families_or_horizon__refused(alpha):
     load(make_demand(stores=1, products=2))
-    assign(version=train(), kind="promotion", reason="test")
-    plain = {"mode": "refresh", "as_of": None, "horizon": None, "families": None}
+    champions.assign(version=train(), kind="promotion", reason="test")
+    plain: dict[str, Any] = {"mode": "refresh", "as_of": None, "horizon": None, "families": None}
     assert training.check_request(**plain)["horizon"] == 14
     for change in ({"families": ["lightgbm"]}, {"horizon": 7}):
         with pytest.raises(WrongRequest, match="keeps the champion"):

@@ -1,0 +1,136 @@
+"""The commands: exit statuses, one clear line, whole files or none, and the exact columns."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import timedelta
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from forecasting.models import Series
+from forecasting.services.champions import assign
+from forecasting.services.exporting import COLUMNS
+from forecasting.services.publishing import forecast_version
+from forecasting.tests.synthetic import FIRST, LAST, load, make_demand, train
+
+HEADER = "store_id,product_id,origin_date,target_date,horizon,yhat,lo80,hi80,lo95,hi95,family,model_version"
+
+
+def refused(status: int, *args: Any, **options: Any) -> str:
+    """The message of a command that ends with `status`."""
+    with pytest.raises(CommandError) as caught:
+        call_command(*args, **options)
+    assert caught.value.returncode == status
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_run_chain__gate_says_no__status_1_and_the_json_is_whole(alpha, tmp_path, capsys):
+    load(make_demand(stores=2, products=4))
+    out = tmp_path / "chain.json"
+    message = refused(1, "run_chain", "alpha", families="seasonal_naive", json=out)
+    assert "beats_naive" in message
+    outcome = json.loads(out.read_text())
+    assert outcome["tenant"] == "alpha" and outcome["verdict"] == "blocked" and outcome["request"] is None
+    assert outcome["request_reason"] == message
+    assert set(outcome["scores"]) == {"wape", "wape_naive", "coverage80"}
+    assert outcome["forecasts"] == 112 and outcome["version"] == 1 and outcome["seconds"]["retrain"] > 0
+    said = capsys.readouterr()
+    assert "Retrain   0%" in said.err and "v1 single_seasonal_naive; verdict blocked" in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "says"),
+    [
+        ({"families": "arima"}, 2, "Known: seasonal_naive, lightgbm, prophet"),
+        ({"families": ""}, 2, "Known:"),
+        ({"as_of": LAST + timedelta(days=3)}, 2, str(LAST)),
+        ({"mode": "refresh"}, 2, "no champion"),
+        ({"horizon": 70}, 1, "days are needed"),
+        ({"as_of": FIRST + timedelta(days=20)}, 1, "days are needed"),
+    ],
+)
+def test_run_chain__cannot_be_done__says_what_to_do(alpha, options, status, says):
+    load(make_demand(stores=1, products=1))
+    assert says in refused(status, "run_chain", "alpha", **options)
+
+
+def test_run_chain__no_demand_or_unknown_tenant_or_folder__one_line(alpha, tmp_path):
+    assert "onboard" in refused(1, "run_chain", "alpha")
+    assert "alpha" in refused(2, "run_chain", "nobody")
+    assert "does not exist" in refused(2, "run_chain", "alpha", json=tmp_path / "no" / "x.json")
+
+
+def test_run_chain__every_day_stocked_out__0_usable_series(alpha):
+    load(make_demand(stores=1, products=1, on_hand_qty=[0.0] * 150))
+    assert "0 usable series" in refused(1, "run_chain", "alpha", families="seasonal_naive")
+
+
+def test_run_chain__date_that_is_none__wrong_usage(alpha):
+    with pytest.raises(CommandError, match="no date"):
+        call_command("run_chain", "alpha", "--as-of", "31.05.2017")
+
+
+def test_export_forecasts__csv_and_parquet__exact_columns_and_every_digit(alpha, tmp_path):
+    load(make_demand(stores=1, products=2))
+    version = train(horizon=7)
+    made = forecast_version(ctx=None, version=version)
+    text, table = tmp_path / "f.csv", tmp_path / "f.parquet"
+    for target in (text, table):
+        call_command("export_forecasts", "alpha", "--out", str(target), "--version", "candidate", verbosity=0)
+    assert text.read_text().splitlines()[0] == HEADER == ",".join(COLUMNS)
+    rows = list(csv.DictReader(text.open()))
+    stored = pq.read_table(table)
+    assert stored.column_names == list(COLUMNS) and stored.num_rows == len(rows) == 14
+    assert (rows[0]["origin_date"], rows[0]["target_date"]) == (str(LAST), str(LAST + timedelta(days=1)))
+    path = made.paths.get(series__product_id="P1")
+    mine = [row for row in stored.to_pylist() if row["product_id"] == "P1"]
+    assert [row["yhat"] for row in mine] == path.yhat and [row["hi95"] for row in mine] == path.hi95
+    assert [float(row["lo80"]) for row in rows if row["product_id"] == "P1"] == path.lo80
+    assert {row["model_version"] for row in mine} == {1} and {row["family"] for row in mine} == {"seasonal_naive"}
+
+
+def test_export_forecasts__identifiers_that_look_like_formulas__are_defused_in_csv_only(alpha, tmp_path):
+    load(make_demand(stores=1, products=2))
+    bad, quoted = "=HYPERLINK(1)", 'a,"b"\nc'
+    Series.objects.filter(product_id="P0").update(store_id=bad, product_id="-2+3")
+    Series.objects.filter(product_id="P1").update(store_id=quoted)
+    forecast_version(ctx=None, version=train(horizon=7))
+    text, table = tmp_path / "f.csv", tmp_path / "f.parquet"
+    for target in (text, table):
+        call_command("export_forecasts", "alpha", "--out", str(target), "--version", "1", verbosity=0)
+    with text.open(newline="") as file:
+        stores = {(row["store_id"], row["product_id"]) for row in csv.DictReader(file)}
+    assert stores == {("'" + bad, "'-2+3"), (quoted, "P1")}
+    assert set(pq.read_table(table)["store_id"].to_pylist()) == {bad, quoted}
+
+
+def test_export_forecasts__as_of__what_served_on_that_day(alpha, tmp_path):
+    load(make_demand(stores=1, products=2))
+    champion = train(as_of=LAST - timedelta(days=7))
+    forecast_version(ctx=None, version=champion, origin=champion.as_of)
+    assign(version=champion, kind="promotion", reason="test")
+    forecast_version(ctx=None, version=champion)
+    out = tmp_path / "f.parquet"
+    call_command("export_forecasts", "alpha", "--out", str(out), verbosity=0)
+    assert pq.read_table(out)["origin_date"][0].as_py() == LAST
+    call_command("export_forecasts", "alpha", "--out", str(out), as_of=LAST - timedelta(days=1), verbosity=0)
+    assert pq.read_table(out)["origin_date"][0].as_py() == LAST - timedelta(days=7)
+    assert "Nothing served" in refused(2, "export_forecasts", "alpha", out=out, as_of=LAST - timedelta(days=30))
+
+
+def test_export_forecasts__nothing_to_export__status_2_and_no_file(alpha, tmp_path):
+    out = tmp_path / "f.csv"
+    assert "no champion" in refused(2, "export_forecasts", "alpha", out=out)
+    assert "candidate" in refused(2, "export_forecasts", "alpha", out=out, model_version="candidate")
+    assert "'17'" in refused(2, "export_forecasts", "alpha", out=out, model_version="17")
+    assert "nobody" in refused(2, "export_forecasts", "nobody", out=out)
+    assert ".parquet" in refused(2, "export_forecasts", "alpha", out=tmp_path / "f.xlsx")
+    assert "does not exist" in refused(2, "export_forecasts", "alpha", out=tmp_path / "no" / "f.csv")
+    assert list(tmp_path.iterdir()) == []
