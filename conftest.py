@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import pytest_django.fixtures
 from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
 from django_tenants.utils import schema_context
@@ -25,6 +26,15 @@ _numbers = itertools.count(1)
 def _quick_passwords() -> Iterator[None]:
     """Hash tests' passwords quickly: the real hash costs 0.6 s for every user."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> Iterator[None]:
+    """Always make the test database: pytest-django would not for a run of ``throwaway`` tests alone, and they would
+    then write into the developer's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pytest_django.fixtures, "_get_databases_for_setup", lambda items: ({"default"}, set()))
         yield
 
 
