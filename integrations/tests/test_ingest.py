@@ -54,7 +54,7 @@ def test_ingest_files__sound_file__is_loaded_and_every_row_accounted_for(
     batch = IngestBatch.objects.get()
     assert (outcome.passed, outcome.repeated, outcome.series) == (True, False, 2)
     assert (batch.state, counts(batch)) == ("loaded", (5, 3, 1, 1))
-    assert (batch.units, batch.days_written) == (10, 3)
+    assert (float(batch.units), batch.days_written) == (10.0, 3)
     assert (str(batch.first_day), str(batch.last_day)) == ("2024-03-01", "2024-03-02")
     assert probe_rows() == [
         ("s1", "apple", "2024-03-01", 5.0, batch.pk),
