@@ -43,7 +43,7 @@ def _cost(evidence: Mapping[str, Any], who: str) -> str:
     week = money(abs(ours["per_week"] - theirs["per_week"]), evidence["currency"])
     verb = "cut" if change < 0 else "raise"
     return (
-        f"{who} would {verb} expected stock cost by {abs(change):.1%} ({week} a week){guess}, {risk}; evidence: {sure}"
+        f"{who} would {verb} expected stock cost by {abs(change):.1%} ({week} a week){guess} {risk}; evidence: {sure}"
     )
 
 
