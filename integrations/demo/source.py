@@ -53,7 +53,7 @@ def data_folder() -> Path:
 def read_products() -> pd.DataFrame:
     """product_id, department, brand, category of all goods, one row per product."""
     columns = ["product_id", "department", "brand", "product_category"]
-    products = pq.read_table(data_folder() / "products.parquet", columns=columns).to_pandas()
+    products: pd.DataFrame = pq.read_table(data_folder() / "products.parquet", columns=columns).to_pandas()
     products = products.rename(columns={"product_category": "category"})
     return products[products.category.notna() & ~products.department.isin(NOT_GOODS)].reset_index(drop=True)
 

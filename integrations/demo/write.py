@@ -53,7 +53,7 @@ def _write_a(folder: Path, sales: pd.DataFrame, products: pd.DataFrame, stores: 
     rows = till_days(sales, products.category, wanted, deal(stores, 2), ["North", "South"])
     table = pa.table(
         {
-            "sale_date": pa.array(rows.day.dt.strftime("%m/%d/%Y")),
+            "sale_date": _dates(rows.day, "%m/%d/%Y"),
             "store": pa.array(rows.store),
             "sku": pa.array(rows.line),
             "qty": pa.array(rows.quantity.astype(np.int64)),
@@ -78,7 +78,7 @@ def _write_b(folder: Path, sales: pd.DataFrame, products: pd.DataFrame, stores: 
     both = both.sort_values(["day", "till", "line"], kind="stable", ignore_index=True)
     table = pa.table(
         {
-            "BusinessDate": pa.array(both.day.dt.strftime("%m-%d-%Y")),
+            "BusinessDate": _dates(both.day, "%m-%d-%Y"),
             "Outlet": pa.array(both.store),
             "ItemCode": pa.array(both.line),
             "QtyTens": _decimal_comma(both.quantity / 10),
@@ -175,6 +175,12 @@ def _hashes_below(baskets: pd.Series, share: float) -> NDArray[np.bool_]:
     """A steady pseudo-random share of the baskets (Knuth's multiplicative hash of the basket number)."""
     hashed = (baskets.to_numpy().astype(np.uint64) * np.uint64(2_654_435_761)) % np.uint64(2**32)
     return np.asarray(hashed < np.uint64(int(share * 2**32)))
+
+
+def _dates(days: pd.Series, style: str) -> pa.Array:
+    """Each day written once, then spread over the rows."""
+    codes, distinct = pd.factorize(days)
+    return pa.array(distinct.strftime(style)).take(pa.array(codes))
 
 
 def _decimal_comma(values: pd.Series) -> pa.Array:

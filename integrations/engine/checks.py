@@ -82,7 +82,7 @@ def _unreadable(
         (_SEVERAL, "several_records_in_one_cell", "several figures in one cell"),
         (_NESTED, "nested_values", "lists or records inside its cells"),
     ):
-        if texts and sum(bool(pattern.fullmatch(text)) for text in texts) * 2 > len(texts):
+        if field != "date" and texts and sum(bool(pattern.fullmatch(text)) for text in texts) * 2 > len(texts):
             return adapter(
                 code,
                 f"{name}: {column} holds {what}, such as '{texts[0]}'.",

@@ -213,7 +213,7 @@ class IdRule(_Strict):
         text = text.upper() if self.upper else text.lower() if self.lower else text
         if self.strip_leading_zeros:
             text = text.lstrip("0") or text[:1]
-        return text.zfill(self.zero_pad) if self.zero_pad else text
+        return text.zfill(self.zero_pad) if self.zero_pad and text else text
 
 
 class NullRule(_Strict):

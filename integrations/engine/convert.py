@@ -17,6 +17,7 @@ from integrations.engine.contract_model import IdRule
 ABSURD = 1e12
 MAX_ID_LENGTH = 200
 NULL_WORDS = ("", "null", "NULL", "Null", "NA", "N/A", "n/a", "None", "\\N")
+_BREAKS = re.compile(r"[\r\n\t]+")  # a line break within a quoted cell is a blank
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE = frozenset(("false", "f", "no", "n", "0", "0.0"))
 
@@ -161,7 +162,7 @@ class TextCodes:
     def _code(self, item: object) -> int:
         code = self._seen.get(item)
         if code is None:
-            text = self._rule.apply(str(item))
+            text = self._rule.apply(_BREAKS.sub(" ", str(item)))
             if not text:
                 code = -1
             elif len(text) > MAX_ID_LENGTH or not text.isprintable():
