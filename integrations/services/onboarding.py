@@ -24,12 +24,13 @@ from ledger.context import Listener, RunContext
 from ledger.execution import run_inline
 from ledger.models import Run, RunState
 from ledger.schema import connection
-from ledger.services import runs
+from ledger.services.leftovers import IN_PROCESS, end_leftovers
 from tenants.roles import Role as TenantRole
 from tenants.roles import require_role
 from tenants.selectors import get_tenant
 
 KIND = "integrations.ingest"
+_ORDER = ("verdict", "dry_run", "repeated", "batch", "source", "contract_version", "findings", "files", "totals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class OnboardResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The report with the facts of this onboarding, as plain JSON values."""
-        return {**self.report, **self.facts}
+        values = {**self.report, **self.facts}
+        # A report that was stored comes back in the database's order; people read the verdict first.
+        return {key: values[key] for key in (*(key for key in _ORDER if key in values), *values)}
 
 
 def onboard(
@@ -81,12 +84,12 @@ def onboard(
     check_open(contract=contract)
     if dry_run:
         return _dry_run(contract, files, listener)
-    _end_lost_runs(contract.source)
+    end_leftovers(kind=KIND, scope=contract.source)  # of an onboarding that was killed
     try:
         run = run_inline(
             kind=KIND,
             scope=contract.source,
-            inputs=ingest_inputs(contract=contract, files=files),
+            inputs={**ingest_inputs(contract=contract, files=files), IN_PROCESS: True},
             requested_by=actor,
             listener=listener,
         )
@@ -105,14 +108,6 @@ def check_open(*, contract: DataContract) -> None:
     check_tenant(contract=contract, schema_name=connection.schema_name)
     if Source.objects.filter(name=contract.source, state=SourceState.PAUSED).exists():
         raise SourcePaused(contract.source)
-
-
-def _end_lost_runs(source_name: str) -> None:
-    """A process that was killed leaves its run behind; once it is known as lost, it must not block the source."""
-    runs.reap()
-    for run in Run.objects.filter(kind=KIND, scope=source_name, state=RunState.QUEUED):
-        if run.attempts_log and run.attempts_log[-1]["outcome"] == RunState.LOST:
-            runs.cancel(run_id=run.pk, actor=None)
 
 
 def ingest_inputs(*, contract: DataContract, files: Mapping[Role, Sequence[Path]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from integrations import registry
 from integrations.engine.contract import DataContract, Role, load_contract
@@ -108,10 +109,10 @@ def sink(alpha: object, registered_sink: ProbeSink) -> ProbeSink:
 
 
 @pytest.fixture(autouse=True)
-def storage_folder(settings: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def storage_folder(settings: Settings, tmp_path: Path) -> Path:
     """The tenants' storage in a folder of the test."""
     folder = tmp_path / "storage"
-    settings.MULTITENANT_RELATIVE_MEDIA_ROOT = f"{folder}/%s"  # type: ignore[attr-defined]  # pytest-django's wrapper
+    settings.MULTITENANT_RELATIVE_MEDIA_ROOT = f"{folder}/%s"
     return folder
 
 

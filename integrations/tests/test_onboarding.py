@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +18,7 @@ from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.utils import timezone
 from django_tenants.utils import schema_context
+from pytest_django.fixtures import Settings
 
 from integrations.engine.contract import DataContract
 from integrations.errors import ContractOfAnotherTenant, OnboardingEnded, SourcePaused, TenantSuspended
@@ -194,18 +198,25 @@ def test_ingest_job__attempt_that_was_called_lost__loads_nothing(
     assert probe_rows() == [] and not IngestBatch.objects.exists()
 
 
-def test_onboard__run_of_a_killed_process__does_not_block_the_source_for_ever(
-    sink: ProbeSink, contract: DataContract, shop: Shop
+def test_onboard__run_of_a_killed_process__does_not_block_the_source(
+    sink: ProbeSink, contract: DataContract, shop: Shop, settings: Settings
 ) -> None:
     files = shop.write(*GOOD)
-    killed, _ = runs.create(kind=KIND, scope="till", inputs=ingest_inputs(contract=contract, files=files))
-    Run.objects.filter(pk=killed.pk).update(state="running", attempt=1, heartbeat_at=timezone.now())
+    settings.RUN_HEARTBEAT_SECONDS = 0.05
+    inputs = {**ingest_inputs(contract=contract, files=files), "in_process": True}
+    killed, _ = runs.create(kind=KIND, scope="till", inputs=inputs)
+    mine = Run.objects.filter(pk=killed.pk)
+    mine.update(state="running", attempt=1, heartbeat_at=timezone.now(), worker=f"{socket.gethostname()}:{os.getpid()}")
     with pytest.raises(RunAlreadyLive, match="Wait"):
         onboard(contract=contract, files=files, actor=None)
-    Run.objects.filter(pk=killed.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    mine.update(worker=f"elsewhere:{gone.pid}")
+    with pytest.raises(RunAlreadyLive):
+        onboard(contract=contract, files=files, actor=None)
+    mine.update(worker=f"{socket.gethostname()}:{gone.pid}")
     assert onboard(contract=contract, files=files, actor=None).passed
-    killed.refresh_from_db()
-    assert killed.state == "cancelled"
+    assert mine.get().state == "cancelled"
 
 
 def test_onboard__one_tenant__leaves_the_other_untouched(
