@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -15,6 +17,7 @@ from forecasting.errors import ArtifactCorrupt, CandidateNotJudgeable, HoldoutBu
 from forecasting.models import Demand, GateReport, HoldoutAccess, ModelVersion
 from forecasting.services import chain, training
 from forecasting.services.gate import judge_candidate
+from forecasting.services.policy import change_policy
 from forecasting.services.promotion import approve_promotion, request_promotion
 from forecasting.tests.evidence_sample import sample_evidence
 from forecasting.tests.factories import make_person
@@ -51,8 +54,16 @@ def one_more_family(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def demand(alpha: Tenant) -> Tenant:
     activate(make_contract())
-    load(make_demand(products=4))
+    load(noisy(make_demand(products=8)))
     return alpha
+
+
+def noisy(demand: pa.Table) -> pa.Table:
+    """Without a trend and with more noise, so that a mean of several weeks is clearly better than last week."""
+    day = np.array([value.toordinal() for value in demand["date"].to_pylist()])
+    noise = np.random.default_rng(11).normal(0, 6.0, len(day))
+    quantity = np.maximum(40.0 + 10.0 * np.sin(2 * np.pi * day / 7) + noise, 0.0).round()
+    return demand.set_column(demand.schema.get_field_index("quantity"), "quantity", pa.array(quantity))
 
 
 def shape(value: Any) -> Any:
@@ -79,14 +90,14 @@ def test_gate__no_champion__is_held_against_seasonal_naive_with_all_its_evidence
     assert set(report.evidence) == set(sample)
     assert set(report.evidence["scores"]["candidate"]) == set(sample["scores"]["candidate"])
     holdout, business = report.evidence["holdout"], report.evidence["business"]
-    assert (holdout["days"], holdout["accesses"], holdout["series"]) == (28, 1, 8)
+    assert (holdout["days"], holdout["accesses"], holdout["series"]) == (28, 1, 16)
     assert business["weeks"] == 4.0 and business["confidence"] == "measured"
     total = business["candidate"]["total_cost"]
     assert total["per_week"] == pytest.approx(total["value"] / 4)
     of_stores = sum(row["candidate"]["cost_per_week"]["value"] for row in report.evidence["stores"])
     assert of_stores == pytest.approx(total["per_week"])
     assert [len(week["candidate"]) for week in report.evidence["weeks"]] == [2, 2, 2, 2]
-    assert len(report.evidence["differences"]) == 8
+    assert len(report.evidence["differences"]) == 10
     apart = [row["difference"] for row in report.evidence["differences"]]
     assert apart == sorted(apart, reverse=True)
     assert candidate.label in report.evidence["sentence"] and "seasonal naive" in report.evidence["sentence"]
@@ -98,10 +109,16 @@ def test_gate__no_champion__is_held_against_seasonal_naive_with_all_its_evidence
 
 def test_gate__first_promoted__the_next_is_trained_beside_the_champions_spec(demand: Tenant) -> None:
     first, second = trained("seasonal_naive"), trained("weekday_mean")
+    change_policy(
+        body={"gates": {"stockout_rate_tolerance": 0.05}},
+        actor=make_person("admin", Role.TENANT_ADMIN),
+        reason="One order of the 64 judged is 1.6 points",
+    )
     naive = judge_candidate(ctx=context(), candidate=first)
     assert "beats_naive" in [result["name"] for result in naive.results if not result["passed"]]
     report = judge_candidate(ctx=context(), candidate=second)
     assert report.verdict == "eligible", [result for result in report.results if not result["passed"]]
+    assert report.policy.version == 2 and "evidence: strong" in report.evidence["sentence"]
     request = request_promotion(candidate=second, actor=make_person("ann", Role.ANALYST), reason="Better")
     approve_promotion(request_id=request.pk, actor=make_person("rex", Role.REVIEWER), reason="Seen")
     against = judge_candidate(ctx=context(), candidate=first, reason="Against the new champion")

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from forecasting.errors import RequestAlreadyPending, RequestNotPending
 from forecasting.models import ChampionAssignment, ForecastSet, GatePolicy, PromotionRequest, RequestState
@@ -22,6 +23,7 @@ from forecasting.services.promotion import (
 )
 from forecasting.tests.factories import make_candidate, make_eligible_report, make_pending_request, make_person
 from ledger.models import AuditEvent
+from ledger.schema import connection
 from ledger.services.verify import verify_chain
 from tenants.models import Heartbeat, Tenant
 from tenants.roles import Role
@@ -50,7 +52,8 @@ def together(tenant: Tenant, *acts: Act) -> list[Any]:
         return act()
 
     with ThreadPoolExecutor(len(acts)) as pool:
-        return [made.result(PATIENCE) for made in [pool.submit(_alone, tenant, lambda a=act: run(a)) for act in acts]]
+        started = [pool.submit(_alone, tenant, partial(run, act)) for act in acts]
+        return [made.result(PATIENCE) for made in started]
 
 
 def while_uncommitted(tenant: Tenant, first: Act, second: Act) -> list[Any]:
