@@ -10,7 +10,7 @@ class ForecastingConfig(AppConfig):
     verbose_name = "Forecasting"
 
     def ready(self) -> None:
-        # LightGBM's threads otherwise spin while they wait for each other: on a busy machine a fit of 4 seconds takes 55.
+        # LightGBM's threads would spin while they wait for each other: on a busy machine a fit of 4 s then takes 55 s.
         # The models are the same either way. Read when the library is first loaded, so it has to be said before.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from forecasting import jobs  # noqa: F401  # registers the job kinds
