@@ -36,6 +36,7 @@ def _look(subheader: str | Callable[[HttpRequest], str], **more: Any) -> dict[st
             {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("forecourt/favicon.svg")}
         ],
         "STYLES": [lambda request: static("forecourt/forecourt.css")],
+        "SCRIPTS": [lambda request: static("forecourt/page.js")],
         "SHOW_HISTORY": True,
         "SHOW_VIEW_ON_SITE": False,
         "COLORS": _COLORS,

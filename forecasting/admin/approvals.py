@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from forecasting.admin.review import judgement
-from forecasting.models import HoldoutAccess, PromotionRequest, RequestState
+from forecasting.models import PromotionRequest, RequestState
 from forecasting.services.promotion import approve_promotion, reject_promotion, why_stale, withdraw_promotion
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import ReasonForm
@@ -82,7 +82,6 @@ class PromotionRequestAdmin(ReadOnlyAdmin):
         roles = roles_of(request.user)
         own = request.user.pk == obj.requested_by_id
         stale = why_stale(obj)
-        openings = list(HoldoutAccess.objects.filter(candidate=obj.candidate_id))
         return {
             "promotion": obj,
             "stale": stale,
@@ -90,7 +89,6 @@ class PromotionRequestAdmin(ReadOnlyAdmin):
             "may_decide": obj.state == RequestState.PENDING and Role.REVIEWER in roles and not own and stale is None,
             "why_not": _why_not(roles, own),
             "may_withdraw": obj.state == RequestState.PENDING and (own or Role.TENANT_ADMIN in roles),
-            "openings": openings,
             "form": ReasonForm(help_text="Say what convinced you, or what is missing. It is kept with the decision."),
             **judgement(obj.gate_report, request),
         }

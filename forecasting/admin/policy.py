@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from pydantic import BaseModel
 from unfold.decorators import display
 
+from forecasting.admin.policy_labels import help_of, label_of
 from forecasting.errors import PolicyInvalid
 from forecasting.models import GatePolicy
 from forecasting.services.policy import PolicyBody, change_policy
@@ -62,13 +63,15 @@ class PolicyForm(ReasonForm):
 
 
 def _field(name: str, annotation: Any, present: Any) -> forms.Field:
-    label = words(name)
+    label, help_text = label_of(name), help_of(name)
     if get_origin(annotation) is Literal:
         choices = [(value, words(value)) for value in get_args(annotation)]
-        return forms.ChoiceField(label=label, choices=choices, initial=present)
+        return forms.ChoiceField(label=label, help_text=help_text, choices=choices, initial=present)
     if annotation is int:
-        return forms.IntegerField(label=label, initial=present)
-    return forms.FloatField(label=label, initial=present, widget=forms.NumberInput(attrs={"step": "any"}))
+        return forms.IntegerField(label=label, help_text=help_text, initial=present)
+    return forms.FloatField(
+        label=label, help_text=help_text, initial=present, widget=forms.NumberInput(attrs={"step": "any"})
+    )
 
 
 @admin.register(GatePolicy, site=tenant_site)
@@ -158,4 +161,4 @@ def _compared(body: dict[str, Any], before: dict[str, Any] | None) -> list[tuple
 
 
 def _figure(name: str, value: Any, old: Any) -> dict[str, Any]:
-    return {"name": name, "value": value, "old": old if old is not None and old != value else None}
+    return {"name": label_of(name), "value": value, "old": old if old is not None and old != value else None}

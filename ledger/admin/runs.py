@@ -104,7 +104,7 @@ class RunAdmin(ReadOnlyAdmin):
         return {
             "run": obj,
             "run_title": job_title(obj.kind),
-            "status": progress_of(obj),
+            "progress": progress_of(obj),
             "tree": _tree(list(family), obj),
             "inputs": _pretty(obj.inputs),
             "outputs": _pretty(obj.outputs),

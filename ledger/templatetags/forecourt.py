@@ -32,9 +32,9 @@ _TONES: dict[str, str] = {
 
 @register.filter
 def words(value: object) -> str:
-    """A code as words: ``production_tier_active`` becomes ``Production tier active``."""
+    """A code as words: ``production_tier_active`` becomes ``Production tier active``; a version's ``v7`` stays."""
     text = str(value or "").replace("_", " ").strip()
-    return text[:1].upper() + text[1:]
+    return text if text[:1] == "v" and text[1:2].isdigit() else text[:1].upper() + text[1:]
 
 
 @register.filter
