@@ -180,7 +180,7 @@ def _hashes_below(baskets: pd.Series, share: float) -> NDArray[np.bool_]:
 def _dates(days: pd.Series, style: str) -> pa.Array:
     """Each day written once, then spread over the rows."""
     codes, distinct = pd.factorize(days)
-    return pa.array(distinct.strftime(style)).take(pa.array(codes))
+    return pa.array(pd.DatetimeIndex(distinct).strftime(style)).take(pa.array(codes))
 
 
 def _decimal_comma(values: pd.Series) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,8 @@ def plain_number(text):
 
 def expected_sums(rows, policy):
     """Gross and returned units of the sound rows, by plain Python."""
-    sold, returned = Counter(), Counter()
+    sold: Counter[tuple[str, str, str]] = Counter()
+    returned: Counter[tuple[str, str, str]] = Counter()
     for day, shop, sku, quantity, price in rows:
         value = plain_number(quantity)
         if day not in ("2017-01-02", "2017-01-03") or not shop or not sku or value is None:
@@ -103,7 +104,7 @@ def test_batch__summed_in_any_order__equals_a_plain_reading(rows, policy, seed):
     if result.verdict != "passed":
         return
     sold, returned = expected_sums(rows, policy)
-    found = defaultdict(float)
+    found: dict[tuple[str, str, str], float] = {}
     for table in (result.demand, other.demand):
         found.clear()
         for row in table.to_pylist():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_signs__clip__makes_it_zero(tmp_path):
 
 def test_signs__transaction_type__marks_a_return_of_positive_quantity(tmp_path):
     text = "day,shop,sku,qty,kind\n2017-01-02,A,milk,5,Sale\n2017-01-02,A,milk,2,RETURN\n"
-    changes = {"field_map": {"day": "date", "shop": "store_id", "sku": "product_id", "qty": "quantity"}}
+    changes: dict[str, Any] = {"field_map": {"day": "date", "shop": "store_id", "sku": "product_id", "qty": "quantity"}}
     changes["field_map"]["kind"] = "transaction_type"
     kept = read(tmp_path, text, quantity_sign_policy="allow_negative_returns", **changes)
     assert (kept.units, kept.returned_units) == (5.0, 2.0)
@@ -82,7 +83,7 @@ def test_empty_cells__filled_or_left_empty_or_rejected(tmp_path):
 
 def test_duplicates__each_policy__conserves_rows_in_its_way(tmp_path):
     text = HEAD + "2017-01-02,A,milk,1,1\n2017-01-03,A,milk,7,1\n2017-01-02,A,milk,2,1\n"
-    loose = {"dq_thresholds": LOOSE}
+    loose: dict[str, Any] = {"dq_thresholds": LOOSE}
     assert [row[3] for row in rows(read(tmp_path, text, dedupe_policy="sum", **loose))] == [3.0, 7.0]
     assert [row[3] for row in rows(read(tmp_path, text, dedupe_policy="keep_last", **loose))] == [2.0, 7.0]
     rejected = read(tmp_path, text, dedupe_policy="reject", **loose)
