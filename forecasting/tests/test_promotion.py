@@ -317,7 +317,7 @@ def test_approval__audit_refuses__nothing_is_decided(alpha: Tenant) -> None:
 ACTS = ("request", "approve", "reject", "withdraw", "lapse", "policy", "rejudge")
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(st.sampled_from(ACTS), min_size=3, max_size=8))
 def test_lifecycle__any_order_of_acts__keeps_its_promises(alpha: Tenant, acts: list[str]) -> None:
     """One pending request and one champion at most; a decided request stays so; four eyes and one event a decision."""
