@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from integrations.engine.contract import ContractInvalid
 
 
+def one_line(text: str) -> str:
+    """The text without line ends and unprintable signs: a cell of a file may be quoted in a message."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 class IntegrationError(DomainError):
     """Base of this app's expected failures."""
 
@@ -32,7 +37,7 @@ class ContractUnusable(IntegrationError):
 
     def __init__(self, problem: ContractInvalid, name: str = "") -> None:
         self.findings = problem.findings
-        super().__init__(f"{name}: {problem}" if name else str(problem))
+        super().__init__(one_line(f"{name}: {problem}" if name else str(problem)))
 
 
 class ContractOfAnotherTenant(IntegrationError):
@@ -148,6 +153,20 @@ class FileChangedWhileRead(IntegrationError):
         super().__init__(f"{name} changed while it was read; nothing was loaded. Send it again when it is complete.")
 
 
+class TooManyUnits(IntegrationError):
+    """The quantities add up to more than the database keeps."""
+
+    code = "too_many_units"
+    exit_status = 1
+
+    def __init__(self, units: float) -> None:
+        self.units = units
+        super().__init__(
+            f"The file adds up to {units:.3g} units, which cannot be sales. Nothing was loaded. "
+            "Check which column is the quantity, and its unit."
+        )
+
+
 class OnboardingEnded(IntegrationError):
     """The run ended without a verdict: somebody cancelled it, or it was called lost."""
 
@@ -168,7 +187,7 @@ class BatchRefused(IntegrationError):
     def __init__(self, report: Mapping[str, Any], *, batch_id: int | None) -> None:
         self.report, self.batch_id = report, batch_id
         errors = [found for found in report["findings"] if found["severity"] == "error"]
-        first = f"{errors[0]['message']} {errors[0]['fix']}".strip() if errors else "See the report."
+        first = f"{errors[0]['message']} {errors[0]['fix']}" if errors else "See the report."
         more = f" And {len(errors) - 1} more errors in the report." if len(errors) > 1 else ""
         verdict = str(report["verdict"]).replace("_", " ")
-        super().__init__(f"Verdict: {verdict}. Nothing was loaded. {first}{more}")
+        super().__init__(one_line(f"Verdict: {verdict}. Nothing was loaded. {first}{more}"))

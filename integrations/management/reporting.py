@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from integrations.engine.contract import ContractInvalid, DataContract, load_contract
 from integrations.engine.contract_text import MAX_BYTES
-from integrations.errors import ContractUnusable, FileUnusable
+from integrations.errors import ContractUnusable, FileUnusable, one_line
 
 _COUNTS = ("rows_read", "rows_loaded", "rows_merged", "rows_rejected")
 _MARKS = {"error": "ERROR", "warning": "warning", "info": "note"}
@@ -94,7 +94,7 @@ def render(report: Mapping[str, Any]) -> str:
         where = f" [{found['column']}]" if found["column"] else ""
         rows = f" ({found['rows']:,} rows)" if found["rows"] is not None else ""
         fix = f" {found['fix']}" if found["fix"] else ""
-        lines.append(f"{_MARKS[found['severity']]}{where}: {found['message']}{rows}{fix}")
+        lines.append(one_line(f"{_MARKS[found['severity']]}{where}: {found['message']}{rows}{fix}"))
     return "\n".join(lines)
 
 
@@ -103,4 +103,4 @@ def refusal(report: Mapping[str, Any]) -> str:
     errors = [found for found in report["findings"] if found["severity"] == "error"]
     first = f"{errors[0]['message']} {errors[0]['fix']}".strip() if errors else "See the findings."
     more = f" ({len(errors) - 1} more above)" if len(errors) > 1 else ""
-    return f"Verdict {str(report['verdict']).replace('_', ' ')}: {first}{more}"
+    return one_line(f"Verdict {str(report['verdict']).replace('_', ' ')}: {first}{more}")

@@ -91,11 +91,14 @@ def check_file(*, path: Path, max_bytes: int) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, read in blocks."""
+    """The SHA-256 of a file's bytes, read in blocks; raise ``FileUnusable`` where it cannot be read."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    except OSError as problem:
+        raise FileUnusable(path, f"cannot be read: {problem.strerror}", "Send the file again.") from problem
     return digest.hexdigest()
 
 

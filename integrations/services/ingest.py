@@ -22,7 +22,7 @@ from integrations.engine.pipeline import read_batch
 from integrations.engine.report import report_json, write_artifacts
 from integrations.engine.rows import REASONS
 from integrations.engine.types import BatchResult
-from integrations.errors import FileChangedWhileRead, FileUnusable, SourcePaused
+from integrations.errors import FileChangedWhileRead, FileUnusable, SourcePaused, TooManyUnits
 from integrations.models import BatchFile, Contract, IngestBatch, Source
 from integrations.models.batch import BatchState
 from integrations.models.source import SourceState
@@ -41,6 +41,7 @@ from tenants.services import heartbeat
 Progress = Callable[[int, int, str], None]
 STEPS = 1000  # progress is told in thousandths: a byte count outgrows the run's column
 _READ_SHARE = 0.8
+_MAX_UNITS = 1e15  # the batch keeps units with four decimals in twenty digits
 
 _STATES = {
     Verdict.PASSED: BatchState.LOADED,
@@ -78,7 +79,8 @@ def ingest_files(
     same bytes under the same contract are the batch they were loaded as. ``activate`` makes the contract the active
     one in the transaction that loads. ``actor`` is a tenant admin, or None for the system.
 
-    Raises ``SourcePaused``, ``FileChangedWhileRead``, ``ContractAltered``, ``NoDemandSink``, ``RoleRequired``.
+    Raises ``SourcePaused``, ``FileUnusable``, ``FileChangedWhileRead``, ``TooManyUnits``, ``ContractAltered``,
+    ``NoDemandSink``, ``RoleRequired``.
     """
     if actor is not None:
         require_role(actor, TenantRole.TENANT_ADMIN)
@@ -88,6 +90,8 @@ def ingest_files(
     fingerprint, hashes = fingerprint_of(files, contract_row.sha256)
     known = selectors.loaded_batch(source=contract_row.source, fingerprint=fingerprint)
     if known is not None:
+        if ctx is not None:
+            ctx.progress(STEPS, STEPS, "Loaded before: nothing to do")
         return IngestOutcome(known, repeated=True)
     tell = _scaled(ctx.progress) if ctx is not None else None
     result = read_files(contract=contract, files=files, hashes=hashes, progress=tell)
@@ -120,11 +124,13 @@ def read_files(
     """Read and judge the files; needs no database. With ``hashes``, a file whose bytes are no longer those is refused.
 
     Future and history are measured from ``as_of``, by default today in the contract's time zone.
-    Raises ``FileChangedWhileRead``.
+    Raises ``FileChangedWhileRead``, ``TooManyUnits``.
     """
     today = datetime.now(ZoneInfo(contract.timezone)).date()
     result = read_batch(contract, files, as_of=as_of or today, progress=progress)
     assert_conserved(result)
+    if max(result.units, result.returned_units) >= _MAX_UNITS:
+        raise TooManyUnits(result.units)
     if hashes is not None:
         read = {found.name: found.sha256 for found in result.files}
         for path, digest in hashes.items():
@@ -269,7 +275,7 @@ def _scaled(tell: Progress) -> Progress:
 
 
 def _decimal(value: float) -> Decimal:
-    return Decimal(repr(float(value))).quantize(Decimal("0.0001"))
+    return Decimal(repr(value)).quantize(Decimal("0.0001"))
 
 
 def _facts(batch: IngestBatch) -> dict[str, Any]:

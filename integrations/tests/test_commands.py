@@ -91,6 +91,15 @@ def test_validate_contract__bad_file__says_what_to_do(
     assert json.loads(out.read_text(encoding="utf-8"))["verdict"] != "passed"
 
 
+def test_validate_contract__cell_with_line_end_and_escape_sign__is_quoted_on_one_plain_line(
+    shop: Shop, contract_path: Path
+) -> None:
+    contract_path.write_text(STRICT, encoding="utf-8")
+    shop.write(*GOOD, '2024-03-03,s1,apple,"two\n\x1b[31mlines",1')
+    _, message = refused("validate_contract", contract_path, shop.folder)
+    assert "two" in message and "\x1b" not in message
+
+
 def test_validate_contract__broken_parquet__says_what_to_do(shop: Shop, contract_path: Path) -> None:
     text = CONTRACT.replace('{pattern: "sales*.csv", format: csv}', '{pattern: "sales*.parquet", format: parquet}')
     contract_path.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from integrations.engine.contract import DataContract, Role, load_contract
 from integrations.engine.types import ConservationBroken
-from integrations.errors import FileChangedWhileRead, SourcePaused
+from integrations.errors import FileChangedWhileRead, FileUnusable, SourcePaused, TooManyUnits
 from integrations.models import BatchFile, Contract, IngestBatch, RejectedRow, Source
 from integrations.services.conservation import UnitsBroken, assert_conserved
 from integrations.services.contracts import activate_contract, save_contract
@@ -174,6 +174,20 @@ def test_read_files__file_that_grew_meanwhile__is_refused(contract: DataContract
     shop.write(*GOOD)
     with pytest.raises(FileChangedWhileRead, match="complete"):
         read_files(contract=contract, files=files, hashes=hashes)
+
+
+def test_read_files__units_beyond_all_sense__are_refused_not_a_crash(contract: DataContract, shop: Shop) -> None:
+    rows = [f"2024-03-01,s1,p{number},999999999999,1" for number in range(1100)]
+    with pytest.raises(TooManyUnits, match="quantity"):
+        read_files(contract=contract, files=shop.write(*rows))
+
+
+def test_fingerprint_of__file_gone_or_named_twice__says_what_to_do(contract: DataContract, shop: Shop) -> None:
+    files = shop.write(*GOOD)
+    with pytest.raises(FileUnusable, match="different names"):
+        fingerprint_of({Role.TRANSACTIONS: [*files[Role.TRANSACTIONS], shop.folder / "b" / "sales.csv"]}, "c")
+    with pytest.raises(FileUnusable, match="Send the file again"):
+        fingerprint_of({Role.TRANSACTIONS: [shop.folder / "gone.csv"]}, "c")
 
 
 def test_batch__rows_that_do_not_add_up__are_refused_by_the_database(
