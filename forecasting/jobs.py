@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from forecasting.services import chain
+from forecasting.services import chain_steps as chain
 from ledger.context import RunContext
 from ledger.jobs import job
 
