@@ -9,6 +9,7 @@ from forecasting.engine.families.base import Family, Fitted
 
 _MODULES = {
     "seasonal_naive": "forecasting.engine.families.seasonal_naive",
+    "seasonal_average": "forecasting.engine.families.seasonal_average",
     "lightgbm": "forecasting.engine.families.lightgbm",
     "prophet": "forecasting.engine.families.prophet",
 }
