@@ -31,11 +31,13 @@ from forecasting.services.chain_steps import (
     next_step,
 )
 from forecasting.services.pool import training_pool
+from integrations.errors import TenantSuspended
 from ledger import execution
 from ledger.jobs import job_title
 from ledger.models import Run, RunState
 from ledger.services import runs
 from tenants.roles import Role, require_role
+from tenants.selectors import current_tenant, get_tenant
 
 __all__ = [
     "ACCURACY", "FORECAST", "GATE", "GUARD", "REQUEST", "RETRAIN", "ChainListener", "ChainOutcome", "next_step",
@@ -44,6 +46,15 @@ __all__ = [
 
 ChainListener = Callable[[str, int, int, str], None]
 """Called with the step's kind, done, total and a message."""
+
+
+def _may_start(actor: AbstractBaseUser | None) -> None:
+    if actor is not None:
+        require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
+    tenant = get_tenant(current_tenant().schema_name)  # as it is now, not as the connection remembers it
+    if not tenant.is_serving:
+        raise TenantSuspended(tenant.schema_name, tenant.status_reason)
+
 
 # --- doors ------------------------------------------------------------------------------------------------------------
 
@@ -62,8 +73,7 @@ def start_chain(
     mode: search (the default) or refresh. What is asked is checked before anything is queued: raises the errors of
     `training.check_request`, RoleRequired, RunAlreadyLive.
     """
-    if actor is not None:
-        require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
+    _may_start(actor)
     inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
     return runs.enqueue(kind=RETRAIN, inputs={**inputs, "reason": reason, "chain": True}, requested_by=actor)
 
@@ -113,8 +123,7 @@ def run_chain_inline(
 ) -> ChainOutcome:
     """Do the whole chain in this process, step by step, each as a run of its own. Raises as `start_chain`, and what a
     step raises; ChainStopped where a step was cancelled."""
-    if actor is not None:
-        require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
+    _may_start(actor)
     inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
     _end_leftovers()
     seconds: dict[str, float] = {}

@@ -17,10 +17,12 @@ from forecasting.models import ForecastSet, GateReport, ModelVersion, PromotionR
 from forecasting.services import chain
 from forecasting.services.champions import assign
 from forecasting.tests.synthetic import LAST, load, make_demand, train
+from integrations.errors import TenantSuspended
 from ledger.errors import RunAlreadyLive
 from ledger.execution import execute
 from ledger.models import Run, RunState
 from tenants.errors import RoleRequired
+from tenants.models import Tenant, TenantStatus
 from tenants.roles import Role
 
 NAIVE = ("seasonal_naive",)
@@ -78,6 +80,15 @@ def test_start_chain__another_is_live_or_no_role__refused(alpha, make_user):
     chain.start_chain(actor=make_user("tom", Role.TENANT_ADMIN), families=NAIVE)
     with pytest.raises(RunAlreadyLive, match="started by tom"):
         chain.start_chain(actor=None, families=NAIVE)
+
+
+def test_start_chain__tenant_is_suspended__refused(alpha):
+    load(make_demand(stores=1, products=2))
+    Tenant.objects.filter(pk=alpha.pk).update(status=TenantStatus.SUSPENDED)
+    for start in (chain.start_chain, chain.run_chain_inline):
+        with pytest.raises(TenantSuspended):
+            start(actor=None, families=NAIVE)
+    assert Run.objects.count() == 0
 
 
 def test_run_chain_inline__blocked__outcome_says_why(alpha):

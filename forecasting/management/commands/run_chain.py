@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +17,7 @@ from ledger.jobs import job_title
 from tenants.selectors import get_tenant
 
 _EVERY_PERCENT = 10
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
 class _Progress:
@@ -36,7 +38,11 @@ class _Progress:
         title = job_title(kind)
         if self.out.isatty():
             if self.bar is None:
-                self.bar = tqdm(total=total or None, desc=title, file=self.out, leave=True)
+                # A terminal that does not say its size (0 by 0) gets the usual one; tqdm would draw nothing in it.
+                width, height = shutil.get_terminal_size()
+                self.bar = tqdm(
+                    total=total or None, desc=title, file=self.out, ncols=width, nrows=height, bar_format=_BAR
+                )
             self.bar.total = total or None
             self.bar.n = done
             self.bar.set_postfix_str(message)
