@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin import display
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from forecasting.admin.review import judgement
 from forecasting.models import PromotionRequest, RequestState

@@ -6,11 +6,11 @@ from typing import Any, Literal, get_args, get_origin
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
 from pydantic import BaseModel
-from unfold.decorators import display
 
 from forecasting.admin.policy_labels import help_of, label_of
 from forecasting.errors import PolicyInvalid

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from forecasting.admin.charts import Chart, total_chart
 from forecasting.admin.registry import score_tables
@@ -71,7 +71,7 @@ class ForecastSetAdmin(ReadOnlyAdmin):
             "paths": [{"path": path, "total": sum(path.yhat), "steps": len(path.yhat)} for path in paths],
             "more": obj.series_count > 50,
             "accuracy": obj.accuracy.all(),
-            "run_known": Run.objects.filter(pk=obj.run_id).exists(),
+            "run_known": obj.run_id is not None and Run.objects.filter(pk=obj.run_id).exists(),
         }
 
 
@@ -120,7 +120,7 @@ class AccuracyRecordAdmin(ReadOnlyAdmin):
             "record": obj,
             "tables": score_tables(obj.scores),
             "chart": _by_week(obj),
-            "run_known": Run.objects.filter(pk=obj.run_id).exists(),
+            "run_known": obj.run_id is not None and Run.objects.filter(pk=obj.run_id).exists(),
         }
 
 
@@ -256,4 +256,8 @@ class HoldoutAccessAdmin(ReadOnlyAdmin):
 
     def page_context(self, request: HttpRequest, obj: HoldoutAccess) -> dict[str, Any]:
         others = HoldoutAccess.objects.filter(candidate=obj.candidate).exclude(pk=obj.pk)
-        return {"access": obj, "others": others, "run_known": Run.objects.filter(pk=obj.run_id).exists()}
+        return {
+            "access": obj,
+            "others": others,
+            "run_known": obj.run_id is not None and Run.objects.filter(pk=obj.run_id).exists(),
+        }

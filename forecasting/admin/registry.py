@@ -6,13 +6,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from forecasting import selectors
 from forecasting.admin.review import judgement
@@ -257,11 +257,19 @@ def score_tables(report: Any) -> list[dict[str, Any]]:
         groups.append((title, dict(list(scores.get(key, {}).items())[:25])))
     tables = []
     for title, rows in groups:
-        shown = {"By week ahead": lambda name: f"Week {name}", "By store": str}.get(title, words)
-        cells = [{"name": shown(name), "cells": [_cell(row, score) for score in SCORES]} for name, row in rows.items()]
+        cells = [
+            {"name": _row_name(title, name), "cells": [_cell(row, score) for score in SCORES]}
+            for name, row in rows.items()
+        ]
         if any(row["cells"] for row in cells) and scores:
             tables.append({"title": title, "heads": [_SCORE_NAMES[name] for name in SCORES], "rows": cells})
     return tables
+
+
+def _row_name(title: str, name: str) -> str:
+    if title == "By week ahead":
+        return f"Week {name}"
+    return name if title == "By store" else words(name)
 
 
 def _cell(scores: Any, name: str) -> dict[str, Any]:

@@ -39,21 +39,21 @@ GATES: dict[str, tuple[str, str]] = {
 }
 
 
-def gate_groups(report: GateReport, currency: str) -> list[dict[str, Any]]:
+def gate_groups(report: GateReport, currency: str, against: str) -> list[dict[str, Any]]:
     """The gates by scope, in the order that a business reader asks, each with readable figures."""
     groups = []
     for scope, title in SCOPES.items():
-        rows = [_gate_row(result, currency) for result in report.results if result.get("scope") == scope]
+        rows = [_gate_row(result, currency, against) for result in report.results if result.get("scope") == scope]
         rows.sort(key=lambda row: row["order"])
         if rows:
             groups.append({"title": title, "rows": rows, "failed": sum(not row["passed"] for row in rows)})
-    other = [_gate_row(result, currency) for result in report.results if result.get("scope") not in SCOPES]
+    other = [_gate_row(result, currency, against) for result in report.results if result.get("scope") not in SCOPES]
     if other:
         groups.append({"title": "Further", "rows": other, "failed": sum(not row["passed"] for row in other)})
     return groups
 
 
-def _gate_row(result: dict[str, Any], currency: str) -> dict[str, Any]:
+def _gate_row(result: dict[str, Any], currency: str, against: str) -> dict[str, Any]:
     name = str(result.get("name", ""))
     question, kind = GATES.get(name, (name.replace("_", " ").capitalize(), _PLAIN))
     threshold = result.get("threshold")
@@ -70,25 +70,25 @@ def _gate_row(result: dict[str, Any], currency: str) -> dict[str, Any]:
         "threshold": limit,
         "passed": result.get("passed") is True,
         "missing": bool(result.get("missing")),
-        "reason": _why(result, sides, kind, str(result.get("reason", ""))),
+        "reason": _why(result, sides, kind, against),
     }
 
 
-def _why(result: dict[str, Any], sides: dict[str, Any], kind: str, reason: str) -> str:
+def _why(result: dict[str, Any], sides: dict[str, Any], kind: str, against: str) -> str:
     """How far the candidate is from the champion, where both are figures; else the judge's own words."""
     before, after = sides["champion"], sides["candidate"]
     plain = isinstance(before, int | float) and isinstance(after, int | float)
     if not plain or result.get("missing") or result.get("name") in ("calibration", "beats_naive"):
-        return reason.replace("_", " ")
+        return str(result.get("reason", "")).replace("_", " ")
     change = after - before
     if abs(change) < 1e-9:
-        text = "the same as the champion"
+        text = f"the same as {against}"
     elif kind == _SHARE:
-        text = f"{abs(change) * 100:.1f} points {'lower' if change < 0 else 'higher'} than the champion"
+        text = f"{abs(change) * 100:.1f} points {'lower' if change < 0 else 'higher'} than {against}"
     elif before:
-        text = f"{abs(change / before):.1%} {'lower' if change < 0 else 'higher'} than the champion"
+        text = f"{abs(change / before):.1%} {'lower' if change < 0 else 'higher'} than {against}"
     else:
-        text = "the champion has none"
+        text = f"{against} has none"
     return text if result.get("passed") is True else f"{text}: past the limit"
 
 
@@ -111,7 +111,7 @@ def judgement(report: GateReport, request: HttpRequest) -> dict[str, Any]:
     currency = str(evidence.get("currency") or getattr(tenant, "currency", "USD"))
     labels = evidence.get("labels", {})
     names = (_name(labels.get("champion"), "Champion"), _name(labels.get("candidate"), "Candidate"))
-    groups = gate_groups(report, currency)
+    groups = gate_groups(report, currency, names[0] if names[0] != "Seasonal naive" else "seasonal naive")
     return {
         "report": report,
         "names": names,
@@ -251,7 +251,8 @@ def _business(business: dict[str, Any], currency: str) -> list[dict[str, str]]:
             value = score.get("value") if kind == _SHARE else score.get("per_week")
             sides.append(value if isinstance(value, int | float) else None)
         if any(value is not None for value in sides):
-            change = sides[1] - sides[0] if None not in sides else None
+            before, after = sides
+            change = after - before if before is not None and after is not None else None
             rows.append({
                 "title": title,
                 "champion": _figure(sides[0], kind, currency),

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from integrations.models import IngestBatch, RejectedRow
 from ledger.admin.base import ReadOnlyAdmin, View

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 from django.contrib import admin, messages
+from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from integrations.models import Contract, Source
 from integrations.models.source import CONTRACT_TRANSITIONS, SOURCE_TRANSITIONS, ContractState, SourceState
@@ -105,7 +105,7 @@ class SourceAdmin(ReadOnlyAdmin):
         )
 
 
-_VERBS = {SourceState.PAUSED: "Pause", SourceState.ACTIVE: "Resume"}
+_VERBS: dict[str, str] = {SourceState.PAUSED: "Pause", SourceState.ACTIVE: "Resume"}
 
 
 @admin.register(Contract, site=tenant_site)

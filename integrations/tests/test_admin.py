@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -29,7 +31,7 @@ def world(alpha: Tenant) -> World:
 
 def test_rejected_rows__downloaded__hold_every_row_and_no_formula(world: World, client_of: ClientOf) -> None:
     url = reverse("admin:integrations_ingestbatch_rejected", args=[world.batch.pk])
-    response = client_of("alpha", world.people[Role.VIEWER]).get(url)
+    response: Any = client_of("alpha", world.people[Role.VIEWER]).get(url)
     rows = list(csv.reader(io.StringIO(b"".join(response.streaming_content).decode())))
     assert [row[:2] for row in rows[1:]] == [["sales.csv", "3"], ["sales.csv", "7"]]
     assert all(not cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row)
@@ -42,11 +44,11 @@ def test_cell__that_a_spreadsheet_would_run__becomes_text(text: str) -> None:
 
 def test_token__issued__shows_its_key_once_and_the_key_works(world: World, client_of: ClientOf) -> None:
     client = client_of("alpha", world.admin)
-    last = (timezone.localdate() + timezone.timedelta(days=5)).isoformat()
+    last = (timezone.localdate() + timedelta(days=5)).isoformat()
     form = {"name": "Warehouse", "user": world.people[Role.VIEWER].pk, "expires_on": last}
     page = client.post(reverse("admin:integrations_apitoken_add"), form)
     key = page.context["key"]
-    assert key in page.content.decode() and page.headers["Cache-Control"] == "no-store"
+    assert key in page.content.decode() and "no-store" in page.headers["Cache-Control"]
     token = ApiToken.objects.get(name="Warehouse")
     assert check_key(key=key).pk == token.pk
     for url in ("admin:integrations_apitoken_change", "admin:integrations_apitoken_history"):

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display
 from django.http import HttpRequest
-from unfold.decorators import display
 
 from ledger.admin.base import ReadOnlyAdmin
 from ledger.models import AuditEvent

@@ -51,7 +51,7 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]  # the library has no type in
         self, request: HttpRequest, template: str, *, title: str, obj: Any = None, status: int = 200, **context: Any
     ) -> TemplateResponse:
         """Render a page of ours inside the theme."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]  # Django sets it the same way
+        request.current_app = self.admin_site.name
         base = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

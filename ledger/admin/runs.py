@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from ledger.admin.base import ReadOnlyAdmin, View, attempt
 from ledger.jobs import all_kinds, job_title

@@ -6,13 +6,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import display
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
-from unfold.decorators import display
+from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -23,7 +23,7 @@ from ledger.templatetags.forecourt import moment, words
 from tenants.roles import Role
 
 
-class RoleField(forms.ModelMultipleChoiceField):
+class RoleField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic only for the type checker
     """The roles of this schema, by name."""
 
     def label_from_instance(self, obj: models.Model) -> str:
@@ -66,7 +66,7 @@ class NewPersonForm(UserCreationForm):  # type: ignore[misc]  # the library has 
     groups = role_field()
 
 
-class PeopleAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg]  # generic only for the type checker
+class PeopleAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]  # the theme is untyped
     """People are deactivated, never deleted: their names stand in decisions."""
 
     form = UserChangeForm
@@ -110,9 +110,9 @@ class PeopleAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg]  # gene
         facts = {"roles": roles, "is_active": person.is_active, "is_superuser": person.is_superuser, **data}
         record(event=event, actor=request.user, subject=person, data=facts)
 
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponseBase:
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         with transaction.atomic():  # the new password and its event, or neither
-            response: HttpResponseBase = super().user_change_password(request, id, form_url)
+            response: HttpResponse = super().user_change_password(request, id, form_url)
             return response
 
 

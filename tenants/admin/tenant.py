@@ -7,11 +7,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import PlainForm, ReasonForm
@@ -119,7 +119,7 @@ class TenantAdmin(ReadOnlyAdmin):
         form = NewTenantForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                tenant = create_tenant(**form.cleaned_data, actor=request.user)
+                tenant = create_tenant(**form.cleaned_data, actor=request.user)  # type: ignore[arg-type]  # logged in here
             except DomainError as error:
                 form.add_error(None, str(error))
             else:
@@ -152,7 +152,7 @@ class TenantAdmin(ReadOnlyAdmin):
                     schema_name=tenant.schema_name,
                     status=status,
                     reason=form.cleaned_data["reason"],
-                    actor=request.user,
+                    actor=request.user,  # type: ignore[arg-type]  # logged in here
                 )
             except DomainError as error:
                 form.add_error(None, str(error))
@@ -182,7 +182,11 @@ class TenantAdmin(ReadOnlyAdmin):
         form = ProfileForm(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
             try:
-                change_profile(schema_name=tenant.schema_name, **form.cleaned_data, actor=request.user)
+                change_profile(
+                    schema_name=tenant.schema_name,
+                    **form.cleaned_data,
+                    actor=request.user,  # type: ignore[arg-type]  # logged in here
+                )
             except DomainError as error:
                 form.add_error(None, str(error))
             else:
@@ -205,4 +209,8 @@ class TenantAdmin(ReadOnlyAdmin):
         return tenant
 
 
-_VERBS = {TenantStatus.ACTIVE: "Activate", TenantStatus.SUSPENDED: "Suspend", TenantStatus.TRIAL: "Put on trial"}
+_VERBS: dict[str, str] = {
+    TenantStatus.ACTIVE: "Activate",
+    TenantStatus.SUSPENDED: "Suspend",
+    TenantStatus.TRIAL: "Put on trial",
+}

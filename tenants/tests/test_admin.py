@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django_tenants.utils import get_public_schema_name, schema_context
 
 from ledger.models import AuditEvent, Run
 from ledger.sites import platform_site
@@ -22,12 +22,15 @@ ClientOf = Callable[..., Client]
 @pytest.fixture
 def operator(db: None) -> Iterator[Client]:
     """A platform operator's browser, on the public schema."""
-    connection.set_schema_to_public()
+    with schema_context(get_public_schema_name()):
+        yield _logged_in()
+
+
+def _logged_in() -> Client:
     user = User.objects.create_superuser("operator", password="a long passphrase")
     client = Client(headers={"host": "localhost"})
     client.force_login(user)
-    yield client
-    connection.set_schema_to_public()
+    return client
 
 
 def url(name: str, *args: object) -> str:
@@ -134,7 +137,8 @@ def test_people__added_by_tenant_admin__hold_roles_never_superuser_and_are_recor
     reviewer = Group.objects.get(name=Role.REVIEWER)
     secret = "a very long passphrase 7"
     form = {
-        "username": "rita", "password1": secret, "password2": secret, "usable_password": "true", "groups": [reviewer.pk],
+        "username": "rita", "password1": secret, "password2": secret, "usable_password": "true",
+        "groups": [reviewer.pk],
         "is_superuser": "on", "user_permissions": ["1"],
     }  # fmt: skip
     client.post(reverse("admin:auth_user_add"), form)
