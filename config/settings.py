@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import dj_database_url
@@ -12,6 +13,8 @@ from config.secrets import kept_secret
 from config.unfold import PLATFORM, TENANT
 
 django_stubs_ext.monkeypatch()
+# OpenMP threads that spin while they wait make a shared machine several times slower; read when LightGBM is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ENV = read_env()
 

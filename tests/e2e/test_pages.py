@@ -1,0 +1,79 @@
+"""The pages as people see them: accessible, light and dark, wide and narrow; and a retraining through the worker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Site, shot
+
+pytestmark = pytest.mark.e2e
+
+A = "smb_tenant_a"
+PAGES = {
+    "front": "/admin/",
+    "approvals": "/admin/forecasting/promotionrequest/",
+    "versions": "/admin/forecasting/modelversion/",
+    "series": "/admin/forecasting/series/",
+    "runs": "/admin/ledger/run/",
+    "events": "/admin/ledger/auditevent/",
+    "sources": "/admin/integrations/source/",
+    "batches": "/admin/integrations/ingestbatch/",
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages__each_scheme_and_width__have_no_serious_accessibility_violation(
+    site: Site, sign_in: Callable[..., Page], scheme: str, width: int
+) -> None:
+    page = sign_in(A, "analyst", color_scheme=scheme, viewport={"width": width, "height": 900})
+    problems = []
+    for name, path in PAGES.items():
+        answer = page.goto(site.url(A, path))
+        assert answer is not None
+        assert answer.status == 200, name
+        shot(page, f"{name}-{scheme}-{width}")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), (
+            f"{name} scrolls sideways"
+        )
+        for violation in Axe().run(page).response["violations"]:
+            if violation["impact"] in {"serious", "critical"}:
+                targets = [node["target"] for node in violation["nodes"]][:3]
+                problems.append(f"{name}: {violation['id']} {targets}")
+    assert problems == []
+
+
+def test_pages__platform_front__shows_the_fleet(site: Site, sign_in: Callable[..., Page]) -> None:
+    page = sign_in("public", "operator")
+    for name in ("Corner Market A", "Corner Market B", "Enterprise Grocer"):
+        expect(page.get_by_text(name).first).to_be_visible()
+    shot(page, "platform")
+
+
+def test_pages__nothing_from_elsewhere__is_asked_for(site: Site, sign_in: Callable[..., Page]) -> None:
+    page = sign_in(A, "viewer")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in [*PAGES.values(), "/api/docs/"]:
+        page.goto(site.url(A, path))
+        page.wait_for_load_state("networkidle")
+    outside = [url for url in asked if not re.match(r"(http://smb-tenant-a\.localhost[:/]|data:|blob:)", url)]
+    assert outside == []
+
+
+def test_retrain__from_the_admin__runs_in_the_worker_with_progress(site: Site, sign_in: Callable[..., Page]) -> None:
+    page = sign_in("smb_tenant_b", "analyst")
+    page.goto(site.url("smb_tenant_b", "/admin/forecasting/modelversion/"))
+    page.get_by_role("link", name=re.compile("Retrain")).first.click()
+    page.wait_for_url("**/retrain/")
+    if page.locator("textarea[name=reason], input[name=reason]").count():
+        page.locator("textarea[name=reason], input[name=reason]").first.fill("A look at the newest data.")
+    page.locator("main form button[type=submit], #content form button[type=submit]").last.click()
+    page.wait_for_url(re.compile(r"/admin/ledger/run/"))
+    expect(page.get_by_text(re.compile("Succeeded")).first).to_be_visible(timeout=120_000)
+    shot(page, "run")
