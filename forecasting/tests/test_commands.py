@@ -48,7 +48,7 @@ def test_run_chain__gate_says_no__status_1_and_the_json_is_whole(alpha, tmp_path
 @pytest.mark.parametrize(
     ("options", "status", "says"),
     [
-        ({"families": "arima"}, 2, "Known: seasonal_naive, lightgbm"),
+        ({"families": "arima"}, 2, "Known: seasonal_naive"),
         ({"families": ""}, 2, "Known:"),
         ({"as_of": LAST + timedelta(days=3)}, 2, str(LAST)),
         ({"mode": "refresh"}, 2, "no champion"),
