@@ -69,7 +69,8 @@ def test_promotion__requester_then_reviewer__only_the_reviewer_changes_the_champ
 def _api_champion(site: Site) -> int:
     """The version of the champion by the REST API, with a token made for this."""
     code = (
-        "from datetime import timedelta; from django.utils import timezone; from django.contrib.auth.models import User\n"
+        "from datetime import timedelta; from django.utils import timezone\n"
+        "from django.contrib.auth.models import User\n"
         "from django_tenants.utils import schema_context; from integrations.services.tokens import issue_token\n"
         f"with schema_context('{A}'):\n"
         "    admin = User.objects.get(username='admin')\n"
