@@ -13,14 +13,26 @@ def run(argv: list[str]) -> int:
     """
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db.utils import OperationalError
+    from django.db.utils import OperationalError, ProgrammingError
 
     from config.conf import ConfigurationError
+    from config.database.embedded import EmbeddedServerFailed
 
     try:
         execute_from_command_line(argv)
     except (ConfigurationError, ImproperlyConfigured) as error:
         sys.stderr.write(f"Configuration: {error}\n")
+        return 2
+    except EmbeddedServerFailed as error:
+        sys.stderr.write(f"Database: {error}\n")
+        return 2
+    except ProgrammingError as error:
+        if "does not exist" not in str(error):
+            raise
+        first = str(error).strip().splitlines()[0]
+        sys.stderr.write(
+            f"Database: {first} - run `manage.py migrate_schemas` (or make demo) first. Nothing was written.\n"
+        )
         return 2
     except OperationalError as error:
         first = str(error).strip().splitlines()[0]
