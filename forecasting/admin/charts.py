@@ -15,6 +15,7 @@ from ledger.templatetags.forecourt import day as day_text
 
 Chart = dict[str, Any]
 HISTORY_STEPS = 56
+ENOUGH_DAYS = 10
 _SUMS = """
 SELECT forecast_set_id, start_date + ((step - 1) * step_days)::int AS day, sum(middle),
        sqrt(sum((middle - low) ^ 2)), sqrt(sum((high - middle) ^ 2))
@@ -28,8 +29,9 @@ GROUP BY forecast_set_id, day ORDER BY day
 def total_chart(serving: ForecastSet | None, newest: date | None) -> Chart | None:
     """Demand of all series together: what sold, what is forecast, and what had been forecast for the days that came.
 
-    The band is that of the total, by root-sum-of-squares of the series' own half-widths; that holds where the series'
-    errors are independent, and the note says so. (Summing their bounds would be no 80% band of the sum.)
+    The band is that of the total; summing the series' bounds would be no 80% band of the sum. Where ``ENOUGH_DAYS``
+    forecast days met their actuals it is conformal: the 80% quantile of the total's own relative errors. Before that
+    it is the root-sum-of-squares of the series' half-widths, which holds where their errors are independent.
     """
     if newest is None:
         return None
@@ -44,6 +46,10 @@ def total_chart(serving: ForecastSet | None, newest: date | None) -> Chart | Non
     sets = [serving, *_served_before(serving, first)] if serving is not None else []
     totals = _totals([one.pk for one in sets])
     ahead = totals.get(serving.pk, {}) if serving is not None else {}
+    errors = _relative_errors([totals.get(one.pk, {}) for one in sets], sold)
+    width = conformal_quantile(errors, 0.80) if len(errors) >= ENOUGH_DAYS else None
+    if width is not None:
+        ahead = {day: (values[0], width * values[0], width * values[0]) for day, values in ahead.items()}
     past: dict[date, float] = {}
     for one in reversed(sets[1:]):
         past.update({day: values[0] for day, values in totals.get(one.pk, {}).items() if first < day <= newest})
@@ -65,10 +71,7 @@ def total_chart(serving: ForecastSet | None, newest: date | None) -> Chart | Non
         "unit": "units",
         "yTitle": "Units a day" if step == 1 else "Units a week",
         "summary": _total_summary(sold, ahead, newest),
-        "note": "The 80% band of the total takes the series’ errors as independent; errors that move together make it "
-        "wider in truth."
-        if ahead
-        else "There is no published forecast yet.",
+        "note": _band_note(bool(ahead), len(errors) if width is not None else 0),
     }
 
 
@@ -130,12 +133,42 @@ def _band_and_line(days: list[date], ahead: dict[date, tuple[float, float, float
     ]
 
 
+def conformal_quantile(errors: list[float], level: float) -> float | None:
+    """The split-conformal quantile: the ⌈(n + 1)·level⌉-th smallest absolute error, None where n is too small for it.
+
+    Source: Lei et al. 2018, "Distribution-free predictive inference for regression".
+    """
+    rank = math.ceil((len(errors) + 1) * level)
+    return sorted(errors)[rank - 1] if rank <= len(errors) else None
+
+
+def _relative_errors(sets: list[dict[date, tuple[float, float, float]]], sold: dict[date, float]) -> list[float]:
+    """|sold - forecast| / forecast of the total, of every forecast day that met its actual."""
+    return [
+        abs(sold[day] - values[0]) / values[0]
+        for totals in sets
+        for day, values in totals.items()
+        if day in sold and values[0] > 0
+    ]
+
+
+def _band_note(forecast: bool, days: int) -> str:
+    if not forecast:
+        return "There is no published forecast yet."
+    if days:
+        return f"The 80% band comes from the errors of the total on {days} forecast days that have met their actuals."
+    return (
+        "Too few forecast days have met their actuals, so the 80% band of the total takes the series’ errors as "
+        "independent; errors that move together make it wider in truth."
+    )
+
+
 def _served_before(serving: ForecastSet, first: date) -> list[ForecastSet]:
-    """Up to two sets that served before this one and reach into the shown days, newest first."""
+    """The sets that served before this one and reach into the shown days, newest first; fewer where sets are large."""
     older = ForecastSet.objects.filter(
         channel=serving.channel, published_at__isnull=False, origin_date__lt=serving.origin_date, origin_date__gte=first
     )
-    return list(older.exclude(pk=serving.pk).order_by("-origin_date")[:2])
+    return list(older.exclude(pk=serving.pk).order_by("-origin_date")[: 4 if serving.series_count <= 2000 else 2])
 
 
 def _totals(set_ids: list[int]) -> dict[int, dict[date, tuple[float, float, float]]]:

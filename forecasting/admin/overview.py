@@ -15,6 +15,8 @@ from ledger.schema import connection
 from tenants.models import Heartbeat
 from tenants.roles import Role, roles_of
 
+ROUTINE = ("run.queued", "run.succeeded")
+"""Events that the list of runs shows better."""
 READINESS_WORDS = {
     "cold_start": "Too little history to judge a model by",
     "warming": "History grows; a first champion comes within reach",
@@ -54,7 +56,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "pending": pending,
         "waiting_for_me": [one for one in pending if Role.REVIEWER in roles and one.requested_by_id != request.user.pk],
         "live_runs": list(Run.objects.filter(state__in=LIVE_STATES).defer("inputs", "outputs", "artifacts")[:5]),
-        "events": AuditEvent.objects.all()[:8],
+        "events": AuditEvent.objects.exclude(event__in=ROUTINE)[:8],
         "next_step": _next_step(newest, champion is not None, bool(pending), roles),
         "may_retrain": bool(roles & {Role.ANALYST, Role.TENANT_ADMIN}),
     }

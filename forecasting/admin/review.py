@@ -158,7 +158,7 @@ def _weeks(weeks: list[dict[str, Any]], names: tuple[str, str]) -> Chart | None:
     candidate = [_percent(_value(week, "candidate", "wape")) for week in weeks]
     better = sum(c is not None and b is not None and c < b for c, b in zip(candidate, champion, strict=True))
     return pair_chart(
-        [f"{day_text(week.get('start'))} to {day_text(week.get('end'))}" for week in weeks],
+        [f"Week of {day_text(week.get('start')).rpartition(' ')[0]}" for week in weeks],
         champion,
         candidate,
         names,

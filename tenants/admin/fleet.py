@@ -68,7 +68,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "pending": sums["pending"] or 0,
         "incidents": sums["incidents"] or 0,
         "live_runs": Run.objects.filter(state__in=LIVE_STATES).count(),
-        "events": AuditEvent.objects.all()[:8],
+        "events": AuditEvent.objects.exclude(event__in=("run.queued", "run.succeeded"))[:8],
         "port": f":{request.get_port()}" if request.get_port() not in ("80", "443") else "",
         "may_add": request.user.has_perm("tenants.add_tenant"),
     }
