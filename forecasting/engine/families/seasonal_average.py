@@ -17,7 +17,7 @@ from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
 FILE = "seasonal_average.json"
-SEASONS = 6
+SEASONS = 4
 """How many seasons are averaged; `params["seasonal_average"]["seasons"]` changes it."""
 
 

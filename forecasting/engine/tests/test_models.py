@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -297,3 +298,24 @@ def test_seasonal_naive__plain_history__last_season_repeated(panel):
     one = made.loc[made["unique_id"] == 1, "yhat"].to_numpy()
     last = panel.history.loc[panel.history["unique_id"] == 1, "y"].to_numpy()[-7:]
     assert one.tolist() == [*last, *last[:3]]
+
+
+def test_seasonal_average__plain_history__mean_of_the_last_same_days(panel, tmp_path):
+    seasons = 3
+    spec = ModelSpec(("seasonal_average",), params={"seasonal_average": {"seasons": seasons}})
+    family = get_family("seasonal_average")
+    fitted = family.fit(panel, spec)
+    made = fitted.predict(panel, 9)
+    one = panel.history.loc[panel.history["unique_id"] == panel.ids[0], "y"].to_numpy()
+    expected = [np.mean([one[-7 * k + h % 7] for k in range(1, seasons + 1)]) for h in range(9)]
+    np.testing.assert_allclose(made.loc[made["unique_id"] == panel.ids[0], "yhat"], expected)
+    fitted.save(tmp_path)
+    pd.testing.assert_frame_equal(family.load(tmp_path).predict(panel, 9), made, check_exact=True)
+
+
+def test_seasonal_average__days_before_the_seasons__change_nothing(panel):
+    spec = ModelSpec(("seasonal_average",), params={"seasonal_average": {"seasons": 2}})
+    fitted = get_family("seasonal_average").fit(panel, spec)
+    old = panel.history["ds"] <= panel.history["ds"].max() - pd.Timedelta(days=14)
+    changed = dataclasses.replace(panel, history=panel.history.assign(y=panel.history["y"].where(~old, 1000.0)))
+    pd.testing.assert_frame_equal(fitted.predict(changed, 7), fitted.predict(panel, 7), check_exact=True)
