@@ -21,7 +21,9 @@ from tenants.services.provisioning import ensure_platform
 PLANS: tuple[Plan, ...] = (
     Plan("smb_tenant_a", "Corner Market A", TenantTier.SMB, "America/New_York", "USD", ("seasonal_average",)),
     Plan("smb_tenant_b", "Corner Market B", TenantTier.SMB, "America/Chicago", "USD", ("seasonal_average",)),
-    Plan("enterprise_like", "Enterprise Grocer", TenantTier.ENTERPRISE, "America/New_York", "USD", ("seasonal_average",)),
+    Plan(
+        "enterprise_like", "Enterprise Grocer", TenantTier.ENTERPRISE, "America/New_York", "USD", ("seasonal_average",)
+    ),
 )
 _READY = "READY"
 

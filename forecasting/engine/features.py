@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.errors import MissingRegressor
-from forecasting.engine.panel import Panel
+from forecasting.engine.panel import Panel, absent_regressors
 
 HOLIDAY_REACH = 7
 SCALE_STEPS, LEAN_STEPS = 182, 7
@@ -97,14 +97,10 @@ def design(panel: Panel, *, horizon: int, lag: int, yearly: bool) -> tuple[pd.Da
     """
     names = panel.regressors
     have = [c for c in names.dynamic if c in panel.history.columns]
-    missing = [c for c in names.known_future if c not in panel.history.columns]
+    missing = absent_regressors(panel)
     if missing:
         raise MissingRegressor(missing)
     past = panel.history[["unique_id", "ds", *have]]
-    if panel.future is not None and names.known_future:
-        past = past.drop(columns=list(names.known_future)).merge(
-            panel.future, on=["unique_id", "ds"], how="left", sort=False
-        )
     frame = past
     if horizon:
         frame = pd.concat([past, future_values(panel, horizon)], ignore_index=True)

@@ -123,6 +123,11 @@ def build_panel(
         static = pd.DataFrame({"unique_id": history["unique_id"].drop_duplicates().to_numpy()})
     static = static.loc[static["unique_id"].isin(history["unique_id"])].sort_values("unique_id").reset_index(drop=True)
     known = _known_future(history, future, regressors)
+    if known is not None:
+        # What is planned ahead is learned from the plan of past days, too: one meaning before and after the origin.
+        names = list(regressors.known_future)
+        history = history.drop(columns=[c for c in names if c in history.columns])
+        history = history.merge(known, on=["unique_id", "ds"], how="left", sort=False)
     season = season_length or {"D": 7, "W": 52}[grain]
     return Panel(history, static, known, grain, season, regressors, country)
 
@@ -182,6 +187,12 @@ def _fill(history: pd.DataFrame, regressors: RegressorSet, missing_days: str) ->
         elif column in regressors.known_future:
             history[column] = history[column].fillna(0.0)
     return history
+
+
+def absent_regressors(panel: Panel) -> list[str]:
+    """Known-future regressors without a single value in the history: nothing can be learned of them."""
+    history = panel.history
+    return [c for c in panel.regressors.known_future if c not in history.columns or history[c].isna().all()]
 
 
 def _known_future(history: pd.DataFrame, future: pd.DataFrame | None, regressors: RegressorSet) -> pd.DataFrame | None:

@@ -18,7 +18,9 @@ class ForecastSet(models.Model):
     origin_date = models.DateField(help_text="Last day known when it was made.")
     horizon = models.PositiveSmallIntegerField(help_text="Steps ahead, in the tenant's grain.")
     series_count = models.PositiveIntegerField(default=0)
-    fit_age_days = models.PositiveIntegerField(default=0, help_text="Days between the newest fit's data and the origin.")
+    fit_age_days = models.PositiveIntegerField(
+        default=0, help_text="Days between the newest fit's data and the origin."
+    )
     run_id = models.UUIDField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     published_at = models.DateTimeField(null=True, blank=True, help_text="When it began to serve; empty: never did.")
@@ -50,9 +52,7 @@ class ForecastPath(models.Model):
     hi95 = ArrayField(models.FloatField())
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["forecast_set", "series"], name="forecasting_path_per_series")
-        ]
+        constraints = [models.UniqueConstraint(fields=["forecast_set", "series"], name="forecasting_path_per_series")]
 
     def __str__(self) -> str:
         return f"{self.series_id} from {self.start_date}"

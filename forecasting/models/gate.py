@@ -67,7 +67,9 @@ class GateReport(models.Model):
     policy = models.ForeignKey(GatePolicy, on_delete=models.PROTECT, related_name="reports")
     run_id = models.UUIDField(unique=True)
     verdict = models.CharField(max_length=24, choices=Verdict)
-    results = models.JSONField(help_text="One entry per gate: name, scope, champion, candidate, threshold, passed, reason.")
+    results = models.JSONField(
+        help_text="One entry per gate: name, scope, champion, candidate, threshold, passed, reason."
+    )
     evidence = models.JSONField(default=dict, help_text="Scores of both sides, by week and store, and the bootstrap.")
     sha256 = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)

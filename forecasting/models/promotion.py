@@ -39,7 +39,9 @@ class PromotionRequest(models.Model):
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="promotion_requests_against"
     )
     gate_report = models.ForeignKey(GateReport, on_delete=models.PROTECT, related_name="promotion_requests")
-    evidence_hash = models.CharField(max_length=64, help_text="SHA-256 of candidate, champion, policy and gate results.")
+    evidence_hash = models.CharField(
+        max_length=64, help_text="SHA-256 of candidate, champion, policy and gate results."
+    )
     state = models.CharField(max_length=12, choices=RequestState, default=RequestState.PENDING)
     reason = models.TextField(help_text="Why the requester asks.")
     requested_by = models.ForeignKey(

@@ -55,7 +55,9 @@ class ModelVersion(models.Model):
     evaluation_window = models.JSONField(help_text="TrainingWindow of the fit that was judged.")
     serving_window = models.JSONField(help_text="TrainingWindow of the refit that serves.")
     manifest = models.JSONField(default=dict, help_text="Features, lags, calibration, library versions, fingerprints.")
-    backtest = models.JSONField(default=dict, help_text="Rolling-origin scores: overall, by week, class, store and family.")
+    backtest = models.JSONField(
+        default=dict, help_text="Rolling-origin scores: overall, by week, class, store and family."
+    )
     evaluation = models.JSONField(default=dict, help_text="Sealed-holdout scores and business scores of this spec.")
     notes = models.JSONField(default=list, blank=True, help_text="Declines and fallbacks, per family and reason.")
     error = models.TextField(blank=True)
@@ -88,9 +90,7 @@ class ModelArtifact(models.Model):
 
     class Meta:
         ordering = ["version", "role", "name"]
-        constraints = [
-            models.UniqueConstraint(fields=["version", "role", "name"], name="forecasting_artifact_name")
-        ]
+        constraints = [models.UniqueConstraint(fields=["version", "role", "name"], name="forecasting_artifact_name")]
 
     def __str__(self) -> str:
         return f"{self.role}/{self.name}"

@@ -24,7 +24,12 @@ SMB_LINES = 60
 SMALL_STORE, LARGE_STORE = 1000, 3000  # pieces a year
 ENTERPRISE_DISTRICTS = 20
 ENTERPRISE_LINES = 9
-ENTERPRISE_LAST_SALE = pd.Timestamp(2017, 12, 3)
+LAST_SALE = {
+    "smb_tenant_a": pd.Timestamp(2017, 11, 15),
+    "smb_tenant_b": pd.Timestamp(2017, 11, 11),
+    "enterprise_like": pd.Timestamp(2017, 10, 28),
+}
+"""Where each tenant's sales end: before Thanksgiving, which one year of data has no earlier example of."""
 RETURN_SHARE = 0.01
 Report = dict[str, dict[str, Any]]
 
@@ -50,7 +55,8 @@ def write_demo_files(out: Path) -> Report:
 def _write_a(folder: Path, sales: pd.DataFrame, products: pd.DataFrame, stores: NDArray[np.int64]) -> dict[str, Any]:
     """Two districts of every other store × the top categories; dates and decimals as in the United States."""
     wanted = top_lines(sales, products.category, SMB_LINES)
-    rows = till_days(sales, products.category, wanted, deal(stores, 2), ["North", "South"])
+    sold = _until(sales, "smb_tenant_a")
+    rows = till_days(sold, products.category, wanted, deal(stores, 2), ["North", "South"])
     table = pa.table(
         {
             "sale_date": _dates(rows.day, "%m/%d/%Y"),
@@ -72,8 +78,9 @@ def _write_b(folder: Path, sales: pd.DataFrame, products: pd.DataFrame, stores: 
     """
     wanted = top_lines(sales, products.category, SMB_LINES)
     districts, names = deal(stores, 2), ["Lakeside", "Riverside"]
-    rows = till_days(sales, products.category, wanted, districts, names)
-    back = till_days(sales[_hashes_below(sales.basket, RETURN_SHARE)], products.category, wanted, districts, names)
+    sold = _until(sales, "smb_tenant_b")
+    rows = till_days(sold, products.category, wanted, districts, names)
+    back = till_days(sold[_hashes_below(sold.basket, RETURN_SHARE)], products.category, wanted, districts, names)
     both = pd.concat([rows, back.assign(quantity=-back.quantity)], ignore_index=True)
     both = both.sort_values(["day", "till", "line"], kind="stable", ignore_index=True)
     table = pa.table(
@@ -94,14 +101,14 @@ def _write_enterprise(
 ) -> dict[str, Any]:
     """Twenty districts × the largest lines (department and brand), as parquet, with stores, products and promotions.
 
-    Sales end on `ENTERPRISE_LAST_SALE`, the promotion plan on 2017-12-31: so what the tenant knows ahead of time is
-    the plan that the source really has for those four weeks.
+    The promotion plan goes on after the last sale, to 2017-12-31: so what the tenant knows ahead of time is the plan
+    that the source really has for those weeks.
     """
     lines = products.department + " - " + products.brand.fillna("National")
     wanted = top_lines(sales, lines, ENTERPRISE_LINES)
     districts = deal(stores, ENTERPRISE_DISTRICTS)
     names = [f"{101 + number}" for number in range(ENTERPRISE_DISTRICTS)]
-    rows = till_days(sales[sales.day <= ENTERPRISE_LAST_SALE], lines, wanted, districts, names)
+    rows = till_days(_until(sales, "enterprise_like"), lines, wanted, districts, names)
     codes = {line: f"L{number:02d}" for number, line in enumerate(wanted, start=1)}
     counts = np.bincount(list(districts.values()), minlength=ENTERPRISE_DISTRICTS)
     share = _promoted_share(products, lines, wanted, districts, counts)
@@ -169,6 +176,11 @@ def _plan(share: NDArray[np.float64], names: list[str], codes: list[str]) -> pa.
             "promo_share": pa.array(share[district, line, week].round(6)),
         }
     )
+
+
+def _until(sales: pd.DataFrame, tenant: str) -> pd.DataFrame:
+    """The till lines up to the tenant's last sale."""
+    return sales[sales.day <= LAST_SALE[tenant]]
 
 
 def _hashes_below(baskets: pd.Series, share: float) -> NDArray[np.bool_]:

@@ -11,10 +11,15 @@ class ApiToken(models.Model):
     """A client's key to this tenant's API. Only its hash is stored; the key itself is shown once, when it is made."""
 
     name = models.CharField(max_length=80, help_text="Who uses it, such as the ordering system.")
-    prefix = models.CharField(max_length=12, unique=True, editable=False, help_text="Start of the key, to recognise it.")
+    prefix = models.CharField(
+        max_length=12, unique=True, editable=False, help_text="Start of the key, to recognise it."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens", help_text="Acts with this person's roles."
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="api_tokens",
+        help_text="Acts with this person's roles.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by_name = models.CharField(max_length=150, default="system", editable=False)

@@ -38,7 +38,7 @@ def test_audit__change_by_any_statement__is_refused(alpha: Tenant, statement: st
 def test_audit__events__form_an_intact_chain(alpha: Tenant) -> None:
     before = verify_chain().events
     for number in range(5):
-        record(event="counted", data={"number": number, "text": "ü \" \\ 🙂", "nested": {"b": [1, 2.5, None]}})
+        record(event="counted", data={"number": number, "text": 'ü " \\ 🙂', "nested": {"b": [1, 2.5, None]}})
     report = verify_chain()
     assert report.intact
     assert report.events == before + 5

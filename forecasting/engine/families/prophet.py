@@ -17,7 +17,7 @@ import pandas as pd
 from forecasting.engine.errors import MissingRegressor
 from forecasting.engine.families.base import horizon_frame
 from forecasting.engine.features import future_values, holiday_table
-from forecasting.engine.panel import Panel, classify, revenue_weights
+from forecasting.engine.panel import Panel, absent_regressors, classify, revenue_weights
 from forecasting.engine.types import DemandClass, ModelSpec
 
 MODELS_FILE, STATE_FILE = "prophet.models.json", "prophet.json"
@@ -170,7 +170,7 @@ class ProphetFamily:
     @staticmethod
     def _tasks(panel: Panel, spec: ModelSpec, chosen: list[int]) -> list[dict[str, Any]]:
         names = list(panel.regressors.known_future)
-        absent = [n for n in names if n not in panel.history.columns]
+        absent = absent_regressors(panel)
         if absent and chosen:
             raise MissingRegressor(absent)
         reach = pd.Timedelta(days=400)

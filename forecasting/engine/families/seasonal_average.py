@@ -32,7 +32,7 @@ class FittedSeasonalAverage:
     declined: pd.DataFrame = field(default_factory=no_declines, compare=False)
 
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
-        """Mean of the observed values at the same phase in the last `seasons` seasons; the series' mean where none is."""
+        """Mean of the values observed at the same phase in the last `seasons` seasons; else the series' mean."""
         history = panel.history[["unique_id", "ds", "y"]]
         back = ((history["ds"].max() - history["ds"]) // panel.step).to_numpy()
         recent = history.assign(phase=(-back - 1) % self.season_length)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from forecasting.engine.errors import DuplicateDays, NoUsableSeries
-from forecasting.engine.panel import build_panel, classify, revenue_weights
+from forecasting.engine.panel import absent_regressors, build_panel, classify, revenue_weights
 from forecasting.engine.tests.conftest import demand_rows, make_panel
 from forecasting.engine.types import RegressorSet
 
@@ -113,3 +113,19 @@ def test_revenue_weights__prices__share_of_the_last_28_days():
     recent = frame.loc[frame["ds"] > frame["ds"].max() - pd.Timedelta(days=28)]
     value = (recent["y"] * recent["unit_price"]).groupby(recent["unique_id"]).sum()
     assert weights.to_numpy() == pytest.approx((value / value.sum()).to_numpy())
+
+
+def test_build_panel__plan_in_a_file_of_its_own__stands_in_the_history_too():
+    rows = demand_rows(2, 60)[["unique_id", "ds", "y"]]
+    days = pd.date_range(rows["ds"].min(), periods=80, freq="D")
+    future = pd.DataFrame([(i, day, float(day.day % 5 == 0)) for i in rows["unique_id"].unique() for day in days])
+    future.columns = ["unique_id", "ds", "promo"]
+    panel = build_panel(rows, future=future, regressors=RegressorSet(known_future=("promo",)))
+    assert (panel.history["promo"] == (panel.history["ds"].dt.day % 5 == 0)).all()
+    assert absent_regressors(panel) == []
+
+
+def test_build_panel__plan_that_was_never_given__is_named_as_absent():
+    rows = demand_rows(2, 60)[["unique_id", "ds", "y"]]
+    panel = build_panel(rows, regressors=RegressorSet(known_future=("promo",)))
+    assert absent_regressors(panel) == ["promo"]

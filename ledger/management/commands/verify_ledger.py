@@ -21,7 +21,9 @@ class Command(BaseCommand):
             known = {get_public_schema_name(), *get_tenant_model().objects.values_list("schema_name", flat=True)}
         unknown = sorted(set(options["schemas"]) - known)
         if unknown:
-            raise CommandError(f"No such schema: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.", returncode=2)
+            raise CommandError(
+                f"No such schema: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.", returncode=2
+            )
         broken = 0
         for schema_name in options["schemas"] or sorted(known):
             with schema_context(schema_name):
@@ -33,4 +35,6 @@ class Command(BaseCommand):
                 row = f"row {link.row_id} (event #{link.sequence} {link.event})" if link.row_id else "the chain's end"
                 self.stderr.write(f"{schema_name}: {row}: {link.problem}")
         if broken:
-            raise CommandError(f"{broken} broken links. The rows named above were altered outside the application.", returncode=1)
+            raise CommandError(
+                f"{broken} broken links. The rows named above were altered outside the application.", returncode=1
+            )
