@@ -30,7 +30,7 @@ def _quick_passwords() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> Iterator[None]:
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
     """Always make the test database: pytest-django would not for a run of ``throwaway`` tests alone, and they would
     then write into the developer's own."""
     with pytest.MonkeyPatch.context() as patch:

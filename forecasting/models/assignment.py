@@ -20,7 +20,7 @@ class AssignmentKind(models.TextChoices):
 
 
 class ChampionAssignment(models.Model):
-    """A version's time as champion of a channel. Append-only: a row is only ever closed, so any day's champion is known."""
+    """A version's time as champion of a channel. A row is only ever closed, so any day's champion is known."""
 
     channel = models.CharField(max_length=12, choices=Channel, default=Channel.LIVE)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="assignments")

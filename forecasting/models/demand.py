@@ -53,7 +53,7 @@ class Demand(models.Model):
 
 
 class KnownFuture(models.Model):
-    """A regressor's values that are known ahead (planned promotions, prices), by series and day; may run past the last sale."""
+    """Regressors that are known ahead (planned promotions, prices), by series and day; may run past the last sale."""
 
     pk = models.CompositePrimaryKey("series_id", "date")
     series = models.ForeignKey(Series, on_delete=models.CASCADE, related_name="known_future", db_index=False)

@@ -36,7 +36,7 @@ class ForecastSet(models.Model):
 
 
 class ForecastPath(models.Model):
-    """The forecast of one series: element k of each array is the k-th step after the origin, in units, never negative."""
+    """The forecast of one series: element k of each array is the k-th step after the origin, in units, never < 0."""
 
     id = models.BigAutoField(primary_key=True)
     forecast_set = models.ForeignKey(ForecastSet, on_delete=models.CASCADE, related_name="paths")

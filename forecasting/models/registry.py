@@ -7,7 +7,7 @@ from django.db import models
 
 
 class ModelSpec(models.Model):
-    """What is trained: families, features, hyper-parameters, weights, horizon. Immutable; found by its content's hash."""
+    """What is trained: families, hyper-parameters, weights, horizon. Immutable; found by its content's hash."""
 
     label = models.CharField(max_length=160)
     body = models.JSONField()
