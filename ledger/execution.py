@@ -116,6 +116,8 @@ def _end(run: Run, state: RunState, **fields: Any) -> Run:
     if locked.attempt != run.attempt or locked.state != RunState.RUNNING:
         return locked
     now = timezone.now()
+    if state == RunState.SUCCEEDED:
+        fields["progress_done"] = locked.progress_total
     log = {"attempt": run.attempt, "worker": run.worker, "outcome": state, "ended_at": now.isoformat()}
     runs.change_state(locked, state, finished_at=now, attempts_log=[*locked.attempts_log, log], **fields)
     record(

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from ledger.jobs import job_title
+
 
 class RunState(models.TextChoices):
     QUEUED = "queued", "Queued"
@@ -79,7 +81,7 @@ class Run(models.Model):
         indexes = [models.Index(fields=["state", "heartbeat_at"], name="ledger_run_state_idx")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {str(self.id)[:8]}"
+        return f"{job_title(self.kind)} {str(self.id)[:8]}"
 
     @property
     def is_live(self) -> bool:
