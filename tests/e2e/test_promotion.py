@@ -56,7 +56,7 @@ def test_promotion__requester_then_reviewer__only_the_reviewer_changes_the_champ
     shot(reviewer, "approval")
 
     reviewer.get_by_role("button", name=re.compile("^Approve")).click()
-    expect(reviewer.get_by_role("alert")).to_contain_text("reason")
+    expect(reviewer.get_by_role("alert").first).to_contain_text("reason")
 
     reviewer.locator("textarea[name=reason]").fill(REASON)
     reviewer.get_by_role("button", name=re.compile("^Approve")).click()
