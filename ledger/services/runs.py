@@ -132,18 +132,29 @@ def cancel(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
 
 @transaction.atomic
 def resume(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
-    """Queue a failed run again, with one more attempt allowed. Raises ``OperatorRequired``, ``TransitionRefused``."""
+    """Queue a failed run again, with one more attempt allowed.
+
+    Raises ``OperatorRequired``, ``TransitionRefused``, ``RunAlreadyLive`` where another of its kind and scope is live.
+    """
     _require_operator(actor)
     run = Run.objects.select_for_update().get(pk=run_id)
-    change_state(
-        run,
-        RunState.QUEUED,
-        max_attempts=run.attempt + 1,
-        finished_at=None,
-        error="",
-        error_code="",
-        queued_at=timezone.now(),
-    )
+    try:
+        with transaction.atomic():
+            change_state(
+                run,
+                RunState.QUEUED,
+                max_attempts=run.attempt + 1,
+                finished_at=None,
+                cancel_requested_at=None,
+                error="",
+                error_code="",
+                queued_at=timezone.now(),
+            )
+    except IntegrityError:
+        live = Run.objects.filter(kind=run.kind, scope=run.scope, state__in=LIVE_STATES).first()
+        if live is not None:
+            raise RunAlreadyLive(live) from None
+        raise
     record(event="run.resumed", actor=actor, subject=run, correlation_id=run.correlation_id)
     send(run)
     return run

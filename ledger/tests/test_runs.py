@@ -135,6 +135,28 @@ def test_run__lost_more_often_than_allowed__fails_and_says_so(alpha: Tenant) -> 
     assert (resumed.state, resumed.max_attempts) == ("queued", 3)
 
 
+def test_run__resumed_while_another_of_its_kind_and_scope_is_live__is_refused_naming_that(alpha: Tenant) -> None:
+    failed = Run.objects.create(kind="test.add", scope="s", idempotency_key="k", state=RunState.FAILED)
+    live = runs.enqueue(kind="test.add", scope="s")
+    with pytest.raises(RunAlreadyLive) as caught:
+        runs.resume(run_id=failed.pk, actor=None)
+    assert caught.value.run.pk == live.pk
+    failed.refresh_from_db()
+    assert failed.state == RunState.FAILED
+
+
+def test_run__failed_after_it_was_asked_to_end__is_not_cancelled_when_resumed(alpha: Tenant) -> None:
+    failed = Run.objects.create(
+        kind="test.add",
+        idempotency_key="k",
+        state=RunState.FAILED,
+        inputs={"a": 1, "b": 1},
+        cancel_requested_at=timezone.now(),
+    )
+    runs.resume(run_id=failed.pk, actor=None)
+    assert execute("alpha", str(failed.pk)) == RunState.SUCCEEDED
+
+
 def test_run__cancelled_while_running__ends_at_its_next_progress(alpha: Tenant) -> None:
     run = runs.enqueue(kind="test.cancelled")
     execute("alpha", str(run.pk))
