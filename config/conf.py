@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
+import dj_database_url
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -109,3 +111,17 @@ def read_env() -> Env:
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
         raise ConfigurationError("; ".join(lines) + " (see docs/settings.md)") from error
+
+
+def read_database_url(url: str) -> dict[str, Any]:
+    """Django's settings of the PostgreSQL that ``url`` names; raise ``ConfigurationError`` without repeating the URL,
+    which may hold a password."""
+    try:
+        if urlsplit(url).scheme not in ("postgresql", "postgres"):
+            raise ValueError
+        return dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    except ValueError:
+        raise ConfigurationError(
+            "DATABASE_URL cannot be read: write it as postgresql://user:password@host:5432/name, with special signs "
+            "of the password as %XX, or unset it for the embedded PostgreSQL (see docs/settings.md)"
+        ) from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -11,11 +13,13 @@ def kept_secret(folder: Path, name: str, length: int = 50) -> str:
     """Return the secret in ``folder/name``: ``length`` random bytes, made on first use, readable by its owner only."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
-        value = secrets.token_urlsafe(length)
-        handle.write(value)
-    return value
+    if not path.exists():
+        handle, fresh = tempfile.mkstemp(dir=folder, prefix=f".{name}.")  # 0600 from the start
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as stream:
+                stream.write(secrets.token_urlsafe(length))
+            with suppress(FileExistsError):  # another process was faster: its secret holds
+                os.link(fresh, path)  # whole or not there, so nobody reads a half of it
+        finally:
+            os.unlink(fresh)
+    return path.read_text(encoding="ascii").strip()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import dj_database_url
 import django_stubs_ext
 
-from config.conf import BASE_DIR, ConfigurationError, read_env
+from config.conf import BASE_DIR, ConfigurationError, read_database_url, read_env
 from config.secrets import kept_secret
 from config.unfold import PLATFORM, TENANT
 
@@ -103,8 +102,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 # --- database ---------------------------------------------------------------------------------------------------------
 _DATABASE: dict[str, Any]
 if ENV.database_url:
-    _DATABASE = dict(dj_database_url.parse(ENV.database_url, conn_max_age=60, conn_health_checks=True))
-    _DATABASE["ENGINE"] = "config.database"
+    _DATABASE = {**read_database_url(ENV.database_url), "ENGINE": "config.database"}
 else:
     _DATABASE = {
         "ENGINE": "config.database",

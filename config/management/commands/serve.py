@@ -69,11 +69,17 @@ def stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 def require_free_port(port: int) -> None:
-    """Raise ``CommandError`` (exit status 2) where something listens on ``port`` already."""
+    """Raise ``CommandError`` (exit status 2) where ``port`` is none, is in use already, or may not be used."""
+    if not 1 <= port <= 65535:
+        raise CommandError(f"{port} is no port; choose one from 1 to 65535.", returncode=2)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+        except PermissionError as error:
+            raise CommandError(
+                f"Port {port} may not be used by this user. Choose one above 1023: PORT=8000 make run", returncode=2
+            ) from error
         except OSError as error:
             raise CommandError(
                 f"Port {port} is in use. Stop what uses it, or choose another: PORT={port + 1} make run", returncode=2
