@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -133,4 +135,22 @@ def test_export_forecasts__nothing_to_export__status_2_and_no_file(alpha, tmp_pa
     assert "nobody" in refused(2, "export_forecasts", "nobody", out=out)
     assert ".parquet" in refused(2, "export_forecasts", "alpha", out=tmp_path / "f.xlsx")
     assert "does not exist" in refused(2, "export_forecasts", "alpha", out=tmp_path / "no" / "f.csv")
+    assert "cannot be written to" in refused(2, "export_forecasts", "alpha", out=Path("/proc/f.csv"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["run_chain", "export_forecasts"])
+def test_commands__target_is_a_device_or_pipe__is_refused_and_stays(alpha, tmp_path, command):
+    pipe = tmp_path / "f.csv"
+    os.mkfifo(pipe)
+    assert "not a file" in refused(2, command, "alpha", **{"json" if command == "run_chain" else "out": pipe})
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_export_forecasts__target_is_a_link__the_file_behind_it_is_written(alpha, tmp_path):
+    load(make_demand(stores=1, products=1))
+    forecast_version(ctx=None, version=train(horizon=7))
+    link, real = tmp_path / "f.csv", tmp_path / "real.csv"
+    link.symlink_to(real)
+    call_command("export_forecasts", "alpha", "--out", str(link), "--version", "1", verbosity=0)
+    assert link.is_symlink() and real.read_text().startswith(HEADER)

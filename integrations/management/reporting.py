@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from integrations.engine.contract import ContractInvalid, DataContract, load_contract
 from integrations.engine.contract_text import MAX_BYTES
 from integrations.errors import ContractUnusable, FileUnusable, one_line
+from ledger.files import whole_file, why_unwritable
 
 _COUNTS = ("rows_read", "rows_loaded", "rows_merged", "rows_rejected")
 _MARKS = {"error": "ERROR", "warning": "warning", "info": "note"}
@@ -44,27 +43,20 @@ def check_writable(path: Path | None) -> None:
         raise FileUnusable(path, "is a folder", "Name a file for --json.")
     if not path.parent.is_dir():
         raise FileUnusable(path.parent, "does not exist", "Make the folder first, or write --json elsewhere.")
-    if not os.access(path.parent, os.W_OK):
-        raise FileUnusable(path.parent, "may not be written to", "Write --json elsewhere.")
+    if why_unwritable(path) is not None:
+        what = (
+            (path, "is no ordinary file")
+            if path.exists() and not path.is_file()
+            else (path.parent, "may not be written to")
+        )
+        raise FileUnusable(*what, "Write --json elsewhere.")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write the JSON wholly or not at all: readers never see a part of it."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, cls=DjangoJSONEncoder) + "\n"
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    scratch = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        scratch.chmod(0o666 & ~umask)  # mkstemp makes it private
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
 
 
 def contract_report(refused: ContractUnusable) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ledger.errors import DomainError
+from ledger.files import whole_file, why_unwritable
 from tenants.errors import UnknownTenant
 
 
@@ -37,28 +36,11 @@ def domain_errors() -> Iterator[None]:
 
 
 def check_target(path: Path) -> Path:
-    """A file that can be written; CommandError (2) where its folder is missing or it is one."""
-    if path.is_dir():
-        raise CommandError(f"{path} is a folder; name a file.", returncode=2)
-    if not path.parent.is_dir():
-        raise CommandError(f"The folder {path.parent} does not exist; make it first.", returncode=2)
-    if not os.access(path.parent, os.W_OK):
-        raise CommandError(f"The folder {path.parent} cannot be written to.", returncode=2)
+    """A file that can be written; CommandError (2) where it cannot."""
+    problem = why_unwritable(path)
+    if problem is not None:
+        raise CommandError(problem, returncode=2)
     return path
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, so that nothing is half-written."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

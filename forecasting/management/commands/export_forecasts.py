@@ -10,9 +10,10 @@ from django_tenants.utils import tenant_context
 
 from forecasting import selectors
 from forecasting.errors import VersionUnknown
-from forecasting.management.commands._shared import check_target, day, domain_errors, whole_file
+from forecasting.management.commands._shared import check_target, day, domain_errors
 from forecasting.models import ForecastSet
 from forecasting.services.exporting import export_csv, export_parquet
+from ledger.files import whole_file
 from tenants.selectors import get_tenant
 
 _WRITERS = {".csv": export_csv, ".parquet": export_parquet}
