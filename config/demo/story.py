@@ -24,6 +24,7 @@ from integrations.models import IngestBatch
 from integrations.services.files import match_files
 from integrations.services.onboarding import onboard
 from ledger.execution import run_inline
+from ledger.services.leftovers import IN_PROCESS, end_leftovers
 from tenants.errors import UnknownTenant
 from tenants.models import TenantStatus
 from tenants.selectors import get_tenant
@@ -58,6 +59,7 @@ class DemoRefused(Exception):
 def tell_story(plan: Plan, *, data_dir: Path, contract_path: Path, watch: Stopwatch, tell: Tell) -> None:
     """Bring one tenant to where a request waits for a person (or a gate honestly says no)."""
     with schema_context(plan.schema_name):
+        end_leftovers()  # of a demo that was killed
         analyst, reviewer, admin = (User.objects.get(username=name) for name in ("analyst", "reviewer", "admin"))
         with watch.step("onboard"):
             _onboard(contract_path, data_dir, admin, tell)
@@ -140,11 +142,13 @@ def _serve_weeks(analyst: User, start: date, end: date, tell: Tell) -> None:
         origin = start + timedelta(weeks=weeks)
         if ForecastSet.objects.filter(version=champion.version, origin_date=origin).exists():
             continue
-        inputs = {"version": champion.version.number, "origin": origin.isoformat()}
+        inputs = {"version": champion.version.number, "origin": origin.isoformat(), IN_PROCESS: True}
         run_inline(kind=chain.FORECAST, inputs=inputs, scope=f"demo {origin}", requested_by=analyst)
         made += 1
     if made:
-        run_inline(kind=chain.ACCURACY, inputs={"until": end.isoformat()}, scope="demo", requested_by=analyst)
+        run_inline(
+            kind=chain.ACCURACY, inputs={"until": end.isoformat(), IN_PROCESS: True}, scope="demo", requested_by=analyst
+        )
         record = champion.version.accuracy.order_by("-actuals_until").first()
         if record is not None and record.wape is not None:
             tell(f"served {TRIAL_WEEKS} weeks; realised WAPE of the last forecasts {record.wape:.3f}")

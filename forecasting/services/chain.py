@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
-import psutil
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.utils import timezone
 
 from forecasting import selectors
 from forecasting.errors import ChainStopped, VersionUnknown
@@ -36,6 +32,7 @@ from ledger import execution
 from ledger.jobs import job_title
 from ledger.models import Run, RunState
 from ledger.services import runs
+from ledger.services.leftovers import IN_PROCESS, end_leftovers
 from tenants.roles import Role, require_role
 from tenants.selectors import current_tenant, get_tenant
 
@@ -125,7 +122,7 @@ def run_chain_inline(
     step raises; ChainStopped where a step was cancelled."""
     _may_start(actor)
     inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
-    _end_leftovers()
+    end_leftovers()  # of a chain that was killed
     seconds: dict[str, float] = {}
     ended: dict[str, Run] = {}
     root: Run | None = None
@@ -134,7 +131,7 @@ def run_chain_inline(
         while step is not None:
             kind, given, scope = step
             started = time.monotonic()
-            run = _do(kind, {**given, "in_process": True}, scope, actor, root, listener)
+            run = _do(kind, {**given, IN_PROCESS: True}, scope, actor, root, listener)
             seconds[kind.removeprefix("forecasting.")] = round(time.monotonic() - started, 2)
             root, ended[kind] = root or run, run
             step = next_step(kind, run.outputs)
@@ -165,25 +162,6 @@ def _do(
     if run.state != RunState.SUCCEEDED:
         raise ChainStopped(job_title(kind), run.state)
     return run
-
-
-def _end_leftovers() -> None:
-    """Cancel steps that a chain in a process of this host left behind when it was killed; nobody will finish them."""
-    live = Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING], inputs__in_process=True, attempt__gt=0)
-    silent = timedelta(seconds=2 * settings.RUN_HEARTBEAT_SECONDS)
-    for run in live:
-        host, _, pid = run.worker.rpartition(":")
-        if host != socket.gethostname() or psutil.pid_exists(int(pid)):
-            continue
-        if run.state == RunState.RUNNING and run.heartbeat_at is not None:
-            # Its process is gone, but so may be only our view of it: it must have been silent, too.
-            time.sleep(max(0.0, (run.heartbeat_at + silent - timezone.now()).total_seconds()))
-            gone = Run.objects.filter(pk=run.pk, state=RunState.RUNNING, heartbeat_at=run.heartbeat_at)
-            if not gone.update(heartbeat_at=run.started_at or run.queued_at, cancel_requested_at=timezone.now()):
-                continue
-            runs.reap(lost_after_seconds=2 * settings.RUN_HEARTBEAT_SECONDS)
-        elif run.state == RunState.QUEUED:
-            runs.cancel(run_id=run.pk, actor=None)
 
 
 # --- outcome ----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from integrations.errors import TenantSuspended
 from ledger.errors import RunAlreadyLive
 from ledger.execution import execute
 from ledger.models import Run, RunState
+from ledger.services.leftovers import end_leftovers
 from tenants.errors import RoleRequired
 from tenants.models import Tenant, TenantStatus
 from tenants.roles import Role
@@ -149,7 +150,7 @@ def test_end_leftovers__killed_chain_left_a_step__only_that_one_is_ended(alpha):
         worker=f"{socket.gethostname()}:{os.getpid()}",
         heartbeat_at=timezone.now(),
     )
-    chain._end_leftovers()
+    end_leftovers()
     gone.refresh_from_db()
     alive.refresh_from_db()
     assert (gone.state, alive.state) == (RunState.CANCELLED, RunState.RUNNING)

@@ -16,15 +16,16 @@ from ledger.services import runs
 IN_PROCESS = "in_process"
 
 
-def end_leftovers(*, kind: str, scope: str) -> list[Run]:
-    """Cancel live runs of this kind and scope whose process on this host is gone; return them.
+def end_leftovers(*, kind: str | None = None, scope: str | None = None) -> list[Run]:
+    """Cancel live runs (of this kind and scope, else of any) whose process on this host is gone; return them.
 
     Only runs whose inputs say ``in_process``: a worker's run is retried by the reaper. A process that is gone must have
     been silent, too, since it may only be out of our sight; so this waits for up to two heartbeats.
     """
     ended: list[Run] = []
     silence = timedelta(seconds=2 * settings.RUN_HEARTBEAT_SECONDS)
-    live = Run.objects.filter(kind=kind, scope=scope, attempt__gt=0, **{f"inputs__{IN_PROCESS}": True})
+    only = {name: value for name, value in {"kind": kind, "scope": scope}.items() if value is not None}
+    live = Run.objects.filter(**only, attempt__gt=0, **{f"inputs__{IN_PROCESS}": True})
     for run in live.filter(state__in=[RunState.QUEUED, RunState.RUNNING]):
         host, _, pid = run.worker.rpartition(":")
         if host != socket.gethostname() or not pid.isdecimal() or psutil.pid_exists(int(pid)):
