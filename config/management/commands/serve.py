@@ -32,12 +32,15 @@ class Command(BaseCommand):
             return
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         gunicorn = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--workers", "1"]
+        gunicorn += ["--no-control-socket", "--log-level", "warning"]
         web = [*gunicorn, "--bind", f"127.0.0.1:{port}", "--threads", str(settings.ENV.web_threads), "--timeout", "120"]
         environment = {**os.environ, "PORT": str(port)}
         children = {
             name: subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, preexec_fn=_child)  # noqa: S603  # ours
             for name, command in {"web": web, "worker": [*manage, "worker"]}.items()
         }
+        self.stdout.write(f"Serving at http://{settings.PLATFORM_HOST}:{port}/admin/ - stop with Ctrl-C.")
+        self.stdout.flush()
         stopping: list[int] = []
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, lambda received, frame: stopping.append(received))
