@@ -65,22 +65,27 @@ def require_history(panel: Panel, spec: ModelSpec, k: int, step: int | None = No
 
 
 def actuals(panel: Panel, origin: date, horizon: int) -> pd.DataFrame:
-    """unique_id, ds, y, censored of the steps after the origin; a closed day counts as censored for the scores."""
+    """unique_id, ds, y, censored, closed of the steps after the origin.
+
+    A closed day counts as censored for the scores; its demand of 0 is known all the same.
+    """
     start = pd.Timestamp(origin)
     history = panel.history
     rows = history.loc[(history["ds"] > start) & (history["ds"] <= start + horizon * panel.step)]
     out = rows[["unique_id", "ds", "y"]].copy()
     out["censored"] = (rows["censored"] | rows["closed"] | rows["y"].isna()).to_numpy()
+    out["closed"] = rows["closed"].to_numpy()
     return out.reset_index(drop=True)
 
 
 def training_scales(train: Panel, origin: date, season: int) -> pd.DataFrame:
     """Denominators of the scaled scores from the training side: see `Backtest.scales`. NaN where undefined."""
-    history = train.history.loc[~train.history["closed"], ["unique_id", "y"]]
-    by = history.groupby("unique_id", sort=False)["y"]
+    ids, closed = train.history["unique_id"], train.history["closed"]
     out = pd.DataFrame({"unique_id": train.ids})
-    one = (by.diff(1) ** 2).groupby(history["unique_id"]).mean()
-    seasonal = by.diff(season).abs().groupby(history["unique_id"]).mean()
+    traded = train.history.loc[~closed]
+    one = (traded.groupby("unique_id", sort=False)["y"].diff(1) ** 2).groupby(traded["unique_id"]).mean()
+    # A season back is counted on the calendar: without its closed days, a week would have six.
+    seasonal = train.history["y"].where(~closed).groupby(ids, sort=False).diff(season).abs().groupby(ids).mean()
     out["rmsse_scale"] = one.reindex(out["unique_id"]).to_numpy()
     out["mase_scale"] = seasonal.reindex(out["unique_id"]).to_numpy()
     out["weight"] = revenue_weights(train).reindex(out["unique_id"]).to_numpy()

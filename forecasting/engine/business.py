@@ -143,13 +143,15 @@ def business_scores(
 ) -> BusinessScores:
     """The newsvendor of evaluation.md on forecasts beside actuals.
 
-    frame: unique_id, origin, h, y, censored, yhat. values: as from `unit_values`, of the training side. A path counts
-    when all steps of the protection interval are there and none is censored (true demand would be unknown).
+    frame: unique_id, origin, h, y, censored, yhat, optionally closed. values: as from `unit_values`, of the training
+    side. A path counts when all steps of the protection interval are there and of none true demand is unknown: a
+    censored day hides it, a closed day has none to hide.
     """
     steps = math.ceil(policy.protection_days / STEP_DAYS[grain])
     economics = unit_economics(values, policy)
     first = frame.loc[frame["h"] <= steps]
-    hidden = first["censored"] | first["y"].isna()
+    unsure = first["censored"] & ~first["closed"] if "closed" in first.columns else first["censored"]
+    hidden = unsure | first["y"].isna()
     demand = first.assign(hidden=hidden).groupby(["unique_id", "origin"], as_index=False)
     actual = demand.agg(demand=("y", "sum"), n=("h", "size"), hidden=("hidden", "max"))
     actual = actual.loc[(actual["n"] == steps) & ~actual["hidden"].astype(bool)]

@@ -302,7 +302,8 @@ def _business(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
 def _total_cost(i: GateInputs, p: GatePolicyBody) -> GateResult:
     theirs, ours = i.champion.business.total_cost, i.candidate.business.total_cost
     if UNAVAILABLE in (theirs.confidence, ours.confidence):
-        return _missing("total_cost", "business", "total cost is unavailable; supply unit_price or unit_cost")
+        why = next(s.score.reason for s in (ours, theirs) if s.confidence == UNAVAILABLE)
+        return _missing("total_cost", "business", f"total cost is unavailable: {why or 'no price or cost is known'}")
     before, after = i.champion.business.stockout_miss_rate.value, i.candidate.business.stockout_miss_rate.value
     improved = before is not None and after is not None and after < before
     factor = p.max_total_cost_ratio_with_fewer_stockouts if improved else p.max_total_cost_ratio

@@ -78,6 +78,15 @@ def test_business_scores__censored_day_in_the_interval__path_left_out(calibratio
     assert found.stockout_miss_rate.score.n == 30 * 4
 
 
+def test_business_scores__closed_day_in_the_interval__counts_as_no_demand(calibration: Calibration):
+    frame = noisy(2)
+    sunday = frame["h"] == 3
+    shut = frame.assign(censored=sunday, closed=sunday, y=frame["y"].where(~sunday, 0.0))
+    found = business_scores(shut, calibration, values(), BusinessPolicy())
+    known = business_scores(shut.assign(censored=False), calibration, values(), BusinessPolicy())
+    assert found.to_json() == known.to_json() and found.total_cost.score.n == 60 * 4
+
+
 def test_business_scores__no_path_covers_the_interval__none_with_a_reason(calibration: Calibration):
     found = business_scores(noisy(2, horizon=5), calibration, values(), BusinessPolicy())
     assert found.total_cost.value is None and "protection interval" in (found.total_cost.score.reason or "")

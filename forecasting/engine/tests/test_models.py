@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from forecasting.engine import train
-from forecasting.engine.backtest import backtest, rolling_origins
+from forecasting.engine.backtest import backtest, rolling_origins, training_scales
 from forecasting.engine.business import BusinessPolicy
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.errors import (
@@ -27,7 +27,7 @@ from forecasting.engine.fitted import FittedModel, file_sha256, fit, read_manife
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.scores import ScoreSet
 from forecasting.engine.tests.conftest import FAST, START, demand_rows, make_panel, statics
-from forecasting.engine.types import ModelSpec, RegressorSet
+from forecasting.engine.types import ModelSpec, RegressorSet, TrainingWindow
 
 BOTH = ModelSpec(("lightgbm", "seasonal_naive"), params=FAST)
 BLEND = ModelSpec(
@@ -319,3 +319,19 @@ def test_seasonal_average__days_before_the_seasons__change_nothing(panel):
     old = panel.history["ds"] <= panel.history["ds"].max() - pd.Timedelta(days=14)
     changed = dataclasses.replace(panel, history=panel.history.assign(y=panel.history["y"].where(~old, 1000.0)))
     pd.testing.assert_frame_equal(fitted.predict(changed, 7), fitted.predict(panel, 7), check_exact=True)
+
+
+def test_closed_on_sundays__scales_and_orders__are_those_of_the_open_days():
+    rows = demand_rows(6, 140)
+    rows = rows.loc[rows["ds"].dt.dayofweek != 6]
+    shut, zero = (make_panel(rows, missing_days=policy, end=rows["ds"].max().date()) for policy in ("closed", "zero"))
+    found, plain = (training_scales(one, one.last_day, 7).set_index("unique_id") for one in (shut, zero))
+    # Every seventh seasonal difference is 0 where Sundays count as days without a sale; else the two are the same.
+    assert (found["mase_scale"] / plain["mase_scale"]).between(7 / 6 * 0.99, 7 / 6 * 1.01).all()
+    window = TrainingWindow.plan(shut.first_day, shut.last_day)
+    spec = ModelSpec(("seasonal_naive",))
+    training = shut.upto(window.train_end)
+    fitted = fit(training, spec, train.evaluate(training, spec).calibration)
+    judged = train.assess(shut, fitted, train.holdout_forecasts(shut, fitted, window))
+    assert judged.business.total_cost.confidence == "estimated" and judged.business.total_cost.score.n == 6 * 4
+    assert judged.holdout_days == 24
