@@ -19,7 +19,7 @@ from django_tenants.utils import schema_context
 
 from ledger.context import Listener, RunContext
 from ledger.errors import DomainError, LeaseLost, RunCancelled
-from ledger.jobs import get_job
+from ledger.jobs import get_job, may_start
 from ledger.models import Run, RunState
 from ledger.schema import connection
 from ledger.services import runs
@@ -31,9 +31,12 @@ logger = logging.getLogger(__name__)
 def execute(schema_name: str, run_id: str) -> str:
     """Entry point of the broker: run ``run_id`` of ``schema_name`` once, and leave on the public schema.
 
-    A message for a run that is not queued (delivered twice, cancelled, done) does nothing. Returns the run's state.
+    A message for a run that is not queued (delivered twice, cancelled, done) does nothing. A run of a schema whose jobs
+    may not start stays queued. Returns the run's state.
     """
     try:
+        if not may_start(schema_name):
+            return "waiting"
         with schema_context(schema_name):
             run = _claim(uuid.UUID(run_id))
             if run is None:

@@ -37,6 +37,20 @@ def job(kind: str, *, title: str, max_attempts: int = 3) -> Callable[[Body], Bod
     return register
 
 
+_CONDITIONS: list[Callable[[str], bool]] = []
+
+
+def jobs_wait_unless(condition: Callable[[str], bool]) -> None:
+    """Start no job of a schema, by name, for which ``condition`` does not hold; its runs stay queued."""
+    if condition not in _CONDITIONS:
+        _CONDITIONS.append(condition)
+
+
+def may_start(schema_name: str) -> bool:
+    """Whether jobs of this schema are started now."""
+    return all(condition(schema_name) for condition in _CONDITIONS)
+
+
 def get_job(kind: str) -> JobKind:
     """Return the registered kind; raise ``UnknownJobKind``."""
     try:

@@ -18,6 +18,11 @@ from tenants.models import Tenant
 class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the library has no type information
     """Opens the host's tenant. An unknown host is 404 and a suspended tenant's 403, each a plain page."""
 
+    @staticmethod
+    def hostname_from_request(request: HttpRequest) -> str:
+        """The host without its port; capitals mean nothing in a host name."""
+        return str(TenantMainMiddleware.hostname_from_request(request)).lower()
+
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         if request.path in ("/healthz",):
             return HttpResponse("ok\n", content_type="text/plain")

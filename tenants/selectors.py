@@ -32,6 +32,12 @@ def serving_schemas() -> list[str]:
         )
 
 
+def is_not_suspended(schema_name: str) -> bool:
+    """Whether the schema's jobs may start: a suspended tenant's wait."""
+    with schema_context(get_public_schema_name()):
+        return not Tenant.objects.filter(schema_name=schema_name, status=TenantStatus.SUSPENDED).exists()
+
+
 def current_tenant() -> Tenant:
     """The tenant row of the schema that the connection is on (from the middleware, or read)."""
     tenant = connection.tenant

@@ -99,6 +99,12 @@ def send(run: Run) -> None:
     )
 
 
+def send_queued() -> None:
+    """Tell the broker of every queued run of the current schema again; a second delivery does no harm."""
+    for run in Run.objects.filter(state=RunState.QUEUED):
+        send(run)
+
+
 def change_state(run: Run, state: RunState, **fields: Any) -> Run:
     """Move a locked ``run`` along the transition table and save it; raise ``TransitionRefused``."""
     if state not in RUN_TRANSITIONS[run.state]:

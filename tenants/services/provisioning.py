@@ -13,6 +13,7 @@ from django_tenants.utils import get_public_schema_name, schema_context, schema_
 from ledger.errors import TransitionRefused
 from ledger.schema import connection
 from ledger.services.audit import record
+from ledger.services.runs import send_queued
 from tenants.errors import TenantRefused
 from tenants.models import TENANT_TRANSITIONS, Domain, Heartbeat, Tenant, TenantStatus, TenantTier
 from tenants.roles import ensure_roles
@@ -73,7 +74,10 @@ def create_tenant(
 
 @transaction.atomic
 def change_status(*, schema_name: str, status: str, reason: str, actor: AbstractBaseUser | None = None) -> Tenant:
-    """Suspend or activate a tenant, with a reason; raises ``TransitionRefused``."""
+    """Suspend or activate a tenant, with a reason; raises ``TenantRefused``, ``TransitionRefused``.
+
+    Jobs of a suspended tenant that are queued wait; they go on when it is activated.
+    """
     if not reason.strip():
         raise TenantRefused("Say why: the reason is kept with the change of status.")
     with schema_context(get_public_schema_name()):
@@ -88,6 +92,9 @@ def change_status(*, schema_name: str, status: str, reason: str, actor: Abstract
             subject=tenant,
             data={"from": before, "to": status, "reason": reason.strip()},
         )
+    if before == TenantStatus.SUSPENDED:
+        with schema_context(schema_name):
+            send_queued()
     return tenant
 
 
