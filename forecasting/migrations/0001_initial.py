@@ -214,7 +214,7 @@ class Migration(migrations.Migration):
                 ('date', models.DateField()),
                 ('values', models.JSONField(default=dict)),
                 ('batch_id', models.BigIntegerField()),
-                ('series', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='known_future', to='forecasting.series')),
+                ('series', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='known_future', to='forecasting.series')),
             ],
             options={
                 'verbose_name_plural': 'known future',
@@ -253,7 +253,7 @@ class Migration(migrations.Migration):
                 ('extra', models.JSONField(blank=True, default=dict, help_text='Further regressors of the contract, by name.')),
                 ('stocked_out', models.BooleanField(default=False, help_text='Censored: sales were capped by stock.')),
                 ('batch_id', models.BigIntegerField(help_text='Ingest batch that last wrote this day.')),
-                ('series', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='demand', to='forecasting.series')),
+                ('series', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='demand', to='forecasting.series')),
             ],
             options={
                 'verbose_name_plural': 'demand',

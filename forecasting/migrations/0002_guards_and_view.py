@@ -38,6 +38,51 @@ CREATE TRIGGER forecasting_request_bound BEFORE UPDATE ON forecasting_promotionr
             IS DISTINCT FROM (NEW.state, NEW.decided_by_name, NEW.decision_reason)))
     EXECUTE FUNCTION forecasting_refuse();
 
+-- Days belong to a series: what a foreign key says, checked once a statement (row by row it is half of the time of a
+-- load). The rows found are locked as a foreign key would lock them, so that no series goes while its days come.
+CREATE FUNCTION forecasting_days_have_series() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    found bigint;
+    named bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM %I.forecasting_series WHERE id IN (SELECT series_id FROM written)
+        FOR KEY SHARE) AS held', TG_TABLE_SCHEMA) INTO found;
+    SELECT count(DISTINCT series_id) INTO named FROM written;
+    IF found <> named THEN
+        RAISE EXCEPTION '% rows of % name a series that is not there', named - found, TG_TABLE_NAME
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+
+CREATE FUNCTION forecasting_series_without_days() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    used boolean;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM gone JOIN %1$I.forecasting_demand d ON d.series_id = gone.id)
+        OR EXISTS (SELECT FROM gone JOIN %1$I.forecasting_knownfuture k ON k.series_id = gone.id)', TG_TABLE_SCHEMA) INTO used;
+    IF used THEN
+        RAISE EXCEPTION 'a series that has days is not deleted: delete its days first' USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER forecasting_demand_has_series AFTER INSERT ON forecasting_demand
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION forecasting_days_have_series();
+CREATE TRIGGER forecasting_future_has_series AFTER INSERT ON forecasting_knownfuture
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION forecasting_days_have_series();
+CREATE TRIGGER forecasting_series_kept AFTER DELETE ON forecasting_series
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forecasting_series_without_days();
+-- A day never moves to another series, and a series keeps its number.
+CREATE TRIGGER forecasting_demand_stays BEFORE UPDATE OF series_id ON forecasting_demand
+    FOR EACH ROW WHEN (OLD.series_id <> NEW.series_id) EXECUTE FUNCTION forecasting_refuse();
+CREATE TRIGGER forecasting_future_stays BEFORE UPDATE OF series_id ON forecasting_knownfuture
+    FOR EACH ROW WHEN (OLD.series_id <> NEW.series_id) EXECUTE FUNCTION forecasting_refuse();
+CREATE TRIGGER forecasting_series_numbered BEFORE UPDATE OF id ON forecasting_series
+    FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION forecasting_refuse();
+
 CREATE VIEW forecast_daily AS
 SELECT s.store_id, s.product_id, f.channel, f.origin_date, (p.start_date + ((step.h - 1) * p.step_days)::int) AS target_date,
        step.h::int AS horizon, step.yhat, step.lo80, step.hi80, step.lo95, step.hi95, p.family, v.number AS model_version,
@@ -59,6 +104,14 @@ DROP TRIGGER forecasting_assignment_kept ON forecasting_championassignment;
 DROP TRIGGER forecasting_request_kept ON forecasting_promotionrequest;
 DROP TRIGGER forecasting_assignment_only_closed ON forecasting_championassignment;
 DROP TRIGGER forecasting_request_bound ON forecasting_promotionrequest;
+DROP TRIGGER forecasting_demand_has_series ON forecasting_demand;
+DROP TRIGGER forecasting_future_has_series ON forecasting_knownfuture;
+DROP TRIGGER forecasting_series_kept ON forecasting_series;
+DROP TRIGGER forecasting_demand_stays ON forecasting_demand;
+DROP TRIGGER forecasting_future_stays ON forecasting_knownfuture;
+DROP TRIGGER forecasting_series_numbered ON forecasting_series;
+DROP FUNCTION forecasting_days_have_series();
+DROP FUNCTION forecasting_series_without_days();
 DROP FUNCTION forecasting_refuse();
 """
 

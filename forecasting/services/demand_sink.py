@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import connection, transaction
+from numpy.typing import NDArray
 from psycopg import sql
 
 from forecasting.services.bulk import copy_in
+from forecasting.services.series_sink import BatchSeries, write_series
 from integrations.engine.contract import DataContract
 from integrations.registry import LoadResult
 
@@ -21,6 +20,7 @@ MEASURES = (
     "quantity", "returned_quantity", "unit_price", "unit_cost", "on_hand_qty", "on_order_qty", "is_promotional",
     "is_holiday",
 )  # fmt: skip
+_COLUMNS = ("series_id", "date", *MEASURES, "extra", "stocked_out", "batch_id")
 _ANALYZE_FROM = 10_000
 
 
@@ -40,134 +40,91 @@ def load_demand(
     stock ended at zero or below is marked as stocked out: its sales were capped. `future` rows without a store or a
     product hold for all of them; a more specific row wins. Idempotent.
     """
-    written = 0
-    keys = _SeriesKeys(demand)
-    if len(keys.pairs):
-        ids = _upsert_series(keys, stores, products)
-        written = _upsert_demand(keys, ids, demand, contract.extra_regressors, batch_id)
+    written = count = 0
+    if demand.num_rows:
+        series = write_series(demand=demand, stores=stores, products=products)
+        count = series.count
+        written = _write_demand(_rows(demand, series, contract.extra_regressors, batch_id), series.stands)
     names = [n for n in contract.covariates.known_future if future is not None and n in future.column_names]
     if future is not None and future.num_rows and names:
         _upsert_future(future, names, batch_id)
     days = pc.min_max(demand["date"]).as_py() if demand.num_rows else {"min": None, "max": None}
-    return LoadResult(days_written=written, series=len(keys.pairs), first_day=days["min"], last_day=days["max"])
+    return LoadResult(days_written=written, series=count, first_day=days["min"], last_day=days["max"])
 
 
-class _SeriesKeys:
-    """The distinct (store, product) pairs of a table, and the pair of each row."""
-
-    def __init__(self, demand: pa.Table) -> None:
-        store, product = _encoded(demand["store_id"]), _encoded(demand["product_id"])
-        width = max(len(product.dictionary), 1)
-        codes = store.indices.to_numpy(zero_copy_only=False).astype("int64") * width
-        codes += product.indices.to_numpy(zero_copy_only=False)
-        self.pairs, self.row = np.unique(codes, return_inverse=True)
-        self.store = np.asarray(store.dictionary.to_pylist(), dtype=object)[self.pairs // width]
-        self.product = np.asarray(product.dictionary.to_pylist(), dtype=object)[self.pairs % width]
-        day = demand["date"].cast(pa.int32()).to_numpy()
-        by = pd.Series(day).groupby(self.row)
-        self.first, self.last = by.min().to_numpy(), by.max().to_numpy()
-        self.category: list[str | None] = [None] * len(self.pairs)
-        if "category" in demand.column_names and demand["category"].null_count < demand.num_rows:
-            given = _encoded(demand["category"]).to_pandas().astype(object)
-            last = given.groupby(self.row).last().reindex(range(len(self.pairs)))
-            self.category = [v if isinstance(v, str) else None for v in last]
+def _rows(demand: pa.Table, series: BatchSeries, extras: tuple[str, ...], batch_id: int) -> pa.Table:
+    """The rows of `forecasting_demand` in the order of `_COLUMNS`; extra regressors as JSON by name."""
+    count = demand.num_rows
+    rows = {"series_id": pa.array(series.series_id), "date": demand["date"]}
+    for name in MEASURES:
+        rows[name] = _numbers(demand[name]) if name in demand.column_names else pa.nulls(count, pa.float64())
+    rows["returned_quantity"] = pc.fill_null(rows["returned_quantity"], 0.0)
+    rows["extra"] = _json(demand, [name for name in extras if name in demand.column_names])
+    rows["stocked_out"] = pc.fill_null(pc.less_equal(rows["on_hand_qty"], 0.0), False)
+    rows["batch_id"] = pa.repeat(pa.scalar(batch_id, pa.int64()), count)
+    return pa.table(rows).select(_COLUMNS)
 
 
-def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    """One dictionary array, whatever the chunks were."""
-    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    merged = column.unify_dictionaries().combine_chunks()
-    return merged.chunk(0) if isinstance(merged, pa.ChunkedArray) else merged
+def _json(demand: pa.Table, names: list[str]) -> pa.Array | pa.ChunkedArray:
+    """For each row a JSON object of these columns; a null is left out."""
+    if not names:
+        return pa.repeat(pa.scalar("{}"), demand.num_rows)
+    pairs = [
+        pc.binary_join_element_wise(f", {json.dumps(name)}: ", _numbers(demand[name]).cast(pa.string()), "")
+        for name in names
+    ]
+    body = pc.binary_join_element_wise(*(pc.fill_null(pair, "") for pair in pairs), "")
+    return pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(body, 2), "}", "")
 
 
-def _attributes(table: pa.Table | None, key: str) -> Mapping[str, dict[str, Any]]:
-    """identifier -> its other columns, nulls left out."""
-    if table is None or key not in table.column_names:
-        return {}
-    return {
-        row[key]: {k: v for k, v in row.items() if k != key and v is not None}
-        for row in table.to_pylist()
-        if row[key] is not None
-    }
+def _write_demand(rows: pa.Table, stands: NDArray[np.bool_]) -> int:
+    """Write the rows; the number of series-days inserted or changed.
+
+    Most batches bring days that are new: those go straight into the table by COPY. Only where days in the range of a
+    series stood before does each row have to be compared. That the answer still holds while writing is due to the
+    lock on the series (see `write_series`).
+    """
+    standing = pa.array(stands)
+    written = copy_in(rows.filter(pc.invert(standing)), "forecasting_demand", _COLUMNS)
+    if stands.any():
+        written += _merge_demand(rows.filter(standing))
+    if written >= _ANALYZE_FROM:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE forecasting_demand")
+    return written
 
 
-def _upsert_series(keys: _SeriesKeys, stores: pa.Table | None, products: pa.Table | None) -> np.ndarray:
-    """Insert or widen the series of the batch; their ids in the order of `keys.pairs`."""
-    of_store, of_product = _attributes(stores, "store_id"), _attributes(products, "product_id")
-    rows = []
-    for store, product, category in zip(keys.store, keys.product, keys.category, strict=True):
-        store_facts, product_facts = of_store.get(store, {}), of_product.get(product, {})
-        named = category or product_facts.get("category") or ""
-        rows.append((str(named)[:120], json.dumps(store_facts, default=str), json.dumps(product_facts, default=str)))
-    category_of, store_json, product_json = (list(column) for column in zip(*rows, strict=True))
-    epoch = np.datetime64("1970-01-01")
-    days = [(epoch + end.astype("timedelta64[D]")).astype(object).tolist() for end in (keys.first, keys.last)]
-    with connection.cursor() as cursor:
-        # An empty category or attribute set says nothing, so it does not wipe out what is known.
-        cursor.execute(
-            """
-            INSERT INTO forecasting_series AS s
-                (store_id, product_id, category, store_attributes, product_attributes, first_day, last_day)
-            SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::date[], %s::date[])
-            ON CONFLICT (store_id, product_id) DO UPDATE SET
-                category = COALESCE(NULLIF(excluded.category, ''), s.category),
-                store_attributes = s.store_attributes || excluded.store_attributes,
-                product_attributes = s.product_attributes || excluded.product_attributes,
-                first_day = LEAST(s.first_day, excluded.first_day),
-                last_day = GREATEST(s.last_day, excluded.last_day)
-            RETURNING id, store_id, product_id
-            """,
-            [keys.store.tolist(), keys.product.tolist(), category_of, store_json, product_json, *days],
-        )
-        found = {(store, product): series for series, store, product in cursor.fetchall()}
-    return np.asarray([found[pair] for pair in zip(keys.store, keys.product, strict=True)], dtype="int64")
-
-
-def _upsert_demand(keys: _SeriesKeys, ids: np.ndarray, demand: pa.Table, extras: tuple[str, ...], batch_id: int) -> int:
-    """Stage by COPY, then one set-based upsert; the number of series-days inserted or changed."""
-    extras = tuple(name for name in extras if name in demand.column_names)
-    staged = {"series_id": pa.array(ids[keys.row]), "date": demand["date"]}
-    for name in (*MEASURES, *extras):
-        staged[name] = (
-            _numbers(demand[name]) if name in demand.column_names else pa.nulls(demand.num_rows, pa.float64())
-        )
-    staged["returned_quantity"] = pc.fill_null(staged["returned_quantity"], 0.0)
-    names = list(MEASURES) + [f"extra_{i}" for i in range(len(extras))]
-    numbers = sql.SQL(", ").join(sql.SQL("{} float8").format(sql.Identifier(name)) for name in names)
-    pairs = [sql.SQL("{}, {}").format(sql.Literal(n), sql.Identifier(f"extra_{i}")) for i, n in enumerate(extras)]
-    extra = sql.SQL("jsonb_strip_nulls(jsonb_build_object({}))").format(sql.SQL(", ").join(pairs))
-    columns = sql.SQL(", ").join(map(sql.Identifier, (*MEASURES, "extra", "stocked_out")))
-    new = sql.SQL(", ").join(
-        sql.SQL("excluded.{}").format(sql.Identifier(n)) for n in (*MEASURES, "extra", "stocked_out")
-    )
-    old = sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(n)) for n in (*MEASURES, "extra", "stocked_out"))
+def _merge_demand(rows: pa.Table) -> int:
+    """Stage by COPY, update the days that changed, insert those that are missing; how many they were."""
+    values = [name for name in _COLUMNS if name not in ("series_id", "date", "batch_id")]
+    new = sql.SQL(", ").join(sql.SQL("n.{}").format(sql.Identifier(name)) for name in values)
+    old = sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(name)) for name in values)
+    columns = sql.SQL(", ").join(map(sql.Identifier, values))
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS pg_temp.demand_stage")
-        cursor.execute(
-            sql.SQL("CREATE TEMP TABLE demand_stage (series_id bigint, date date, {}) ON COMMIT DROP").format(numbers)
-        )
-        copy_in(pa.table(staged), "demand_stage", ["series_id", "date", *names])
+        cursor.execute("CREATE TEMP TABLE demand_stage (LIKE forecasting_demand) ON COMMIT DROP")
+        copy_in(rows, "demand_stage", _COLUMNS)
+        cursor.execute("ANALYZE demand_stage (series_id, date)")
         cursor.execute(
             sql.SQL(
                 """
-                INSERT INTO forecasting_demand AS d (series_id, date, {columns}, batch_id)
-                SELECT series_id, date, {measures}, {extra}, COALESCE(on_hand_qty <= 0, false), %s FROM demand_stage
-                ON CONFLICT (series_id, date) DO UPDATE SET ({columns}, batch_id) = ROW ({new}, excluded.batch_id)
-                WHERE ({old}) IS DISTINCT FROM ({new})
+                UPDATE forecasting_demand d SET ({columns}, batch_id) = ROW ({new}, n.batch_id) FROM demand_stage n
+                WHERE d.series_id = n.series_id AND d.date = n.date AND ({old}) IS DISTINCT FROM ({new})
                 """
-            ).format(
-                columns=columns,
-                measures=sql.SQL(", ").join(map(sql.Identifier, MEASURES)),
-                extra=extra,
-                new=new,
-                old=old,
-            ),
-            [batch_id],
+            ).format(columns=columns, new=new, old=old)
         )
         written = int(cursor.rowcount)
+        cursor.execute(
+            sql.SQL(
+                """
+                INSERT INTO forecasting_demand (series_id, date, {columns}, batch_id)
+                SELECT n.series_id, n.date, {new}, n.batch_id FROM demand_stage n WHERE NOT EXISTS (
+                    SELECT FROM forecasting_demand d WHERE d.series_id = n.series_id AND d.date = n.date)
+                """
+            ).format(columns=columns, new=new)
+        )
+        written += int(cursor.rowcount)
         cursor.execute("DROP TABLE pg_temp.demand_stage")
-        if written >= _ANALYZE_FROM:
-            cursor.execute("ANALYZE forecasting_demand")
     return written
 
 
