@@ -181,6 +181,8 @@ def _finding(detail: Any) -> Finding:
         message = "This key is not part of a contract."
     elif isinstance(detail.get("input"), bool) and kind in ("string_type", "enum", "literal_error"):
         message += " (a bare word such as true is no text: put it in quotes)"
+    if message[-1] not in ".!?)":
+        message += "."  # the fix follows as a sentence of its own
     limits = Thresholds.model_fields
     fix = _FIXES.get(kind, "Change this value" + (" to a share from 0 to 1." if key and key[14:] in limits else "."))
     return error("contract_" + kind, message, column=key, fix=fix)

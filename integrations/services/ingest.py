@@ -124,11 +124,12 @@ def read_files(
     """Read and judge the files; needs no database. With ``hashes``, a file whose bytes are no longer those is refused.
 
     Future and history are measured from ``as_of``, by default today in the contract's time zone.
-    Raises ``FileChangedWhileRead``, ``TooManyUnits``.
+    Raises ``FileChangedWhileRead``, ``FileUnusable`` where one file stands there twice, ``TooManyUnits``.
     """
     today = datetime.now(ZoneInfo(contract.timezone)).date()
     result = read_batch(contract, files, as_of=as_of or today, progress=progress)
     assert_conserved(result)
+    _refuse_copies(result)
     if max(result.units, result.returned_units) >= _MAX_UNITS:
         raise TooManyUnits(result.units)
     if hashes is not None:
@@ -137,6 +138,15 @@ def read_files(
             if read.get(path.name) != digest:
                 raise FileChangedWhileRead(path.name)
     return result
+
+
+def _refuse_copies(result: BatchResult) -> None:
+    """A copy beside its original would double every sale of it, and no threshold need notice."""
+    first: dict[tuple[Role, str], str] = {}
+    for found in result.files:
+        name = first.setdefault((found.role, found.sha256), found.name)
+        if name != found.name and found.rows_read:
+            raise FileUnusable(found.name, f"is a copy of {name}, byte for byte", "Leave one of the two out.")
 
 
 def fingerprint_of(files: Mapping[Role, Sequence[Path]], contract_sha256: str) -> tuple[str, dict[Path, str]]:

@@ -19,7 +19,7 @@ from integrations.services.conservation import UnitsBroken, assert_conserved
 from integrations.services.contracts import activate_contract, save_contract
 from integrations.services.ingest import IngestOutcome, fingerprint_of, ingest_files, read_files
 from integrations.services.sources import pause_source, source_of_contract
-from integrations.tests.conftest import BAD, CONTRACT, GOOD, ProbeSink, Shop, make_probe_table, probe_rows
+from integrations.tests.conftest import BAD, CONTRACT, GOOD, HEADER, ProbeSink, Shop, make_probe_table, probe_rows
 from ledger.models import AuditEvent
 from ledger.schema import connection
 from tenants.errors import RoleRequired
@@ -45,6 +45,16 @@ def counts(batch: IngestBatch) -> Sequence[int]:
 def strict(contract: DataContract) -> DataContract:
     """The same contract with the default thresholds, which the bad row breaks."""
     return DataContract.model_validate({**contract.model_dump(mode="json"), "dq_thresholds": {}})
+
+
+def test_read_files__a_copy_beside_its_original__is_refused_naming_both(contract: DataContract, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("sales.csv", "sales (1).csv")]
+    for path in paths:
+        path.write_text("\n".join((HEADER, *GOOD)) + "\n", encoding="utf-8")
+    with pytest.raises(FileUnusable, match=r"sales \(1\)\.csv is a copy of sales\.csv, byte for byte"):
+        read_files(contract=contract, files={Role.TRANSACTIONS: paths})
+    paths[1].write_text("\n".join((HEADER, *GOOD[:1])) + "\n", encoding="utf-8")
+    assert read_files(contract=contract, files={Role.TRANSACTIONS: paths}).units == 13.0
 
 
 def test_ingest_files__sound_file__is_loaded_and_every_row_accounted_for(
