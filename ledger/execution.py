@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
@@ -142,9 +142,14 @@ def _heartbeat(run: Run) -> Iterator[None]:
         connection.set_schema(schema_name)
         try:
             while not stop.wait(settings.RUN_HEARTBEAT_SECONDS):
-                Run.objects.filter(pk=run.pk, attempt=run.attempt, state=RunState.RUNNING).update(
-                    heartbeat_at=timezone.now()
-                )
+                try:
+                    Run.objects.filter(pk=run.pk, attempt=run.attempt, state=RunState.RUNNING).update(
+                        heartbeat_at=timezone.now()
+                    )
+                except DatabaseError:  # a restart of the database must not make a run lost that goes on
+                    logger.warning("%s cannot sign that it lives; trying again", run, exc_info=True)
+                    connection.close()
+                    connection.set_schema(schema_name)
         finally:
             connection.close()
 
