@@ -282,8 +282,18 @@ def _cell(scores: Any, name: str) -> dict[str, Any]:
 
 
 def _families(report: Any) -> list[dict[str, Any]]:
+    """The families' scores with the rows behind each: one that declined series was scored on the others only."""
     by_family = report.get("by_family", {}) if isinstance(report, dict) else {}
+    if not by_family:
+        return []
+    counts = {name: int(scores.get("wape", {}).get("n") or 0) for name, scores in by_family.items()}
     rows = [
-        {"name": words(name), "cells": [_cell(scores, score) for score in SCORES]} for name, scores in by_family.items()
+        {
+            "name": words(name),
+            "cells": [{"text": f"{counts[name]:,}", "title": "forecasts scored"}]
+            + [_cell(scores, score) for score in SCORES],
+        }
+        for name, scores in by_family.items()
     ]
-    return [{"heads": [_SCORE_NAMES[name] for name in SCORES], "rows": rows}] if rows else []
+    heads = ["Forecasts", *(_SCORE_NAMES[name] for name in SCORES)]
+    return [{"heads": heads, "rows": rows, "uneven": len(set(counts.values())) > 1}]
