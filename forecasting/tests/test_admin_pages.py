@@ -126,16 +126,21 @@ def test_pages__object_of_another_tenant__is_404_for_every_role(
     world: World, beta_tenant: Tenant, client_of: ClientOf
 ) -> None:
     with schema_context("beta"):
-        make_series(40)  # ids that alpha does not have
+        make_series(40)
+        with connection.cursor() as cursor:  # ids that beta has and alpha does not
+            for table in ("forecasting_modelversion", "forecasting_promotionrequest"):
+                cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 5000)", [table])
         asked = make_pending_request()
         foreign = {
             Series: Series.objects.latest("pk").pk,
-            ModelVersion: asked.candidate_id + 1000,
-            PromotionRequest: asked.pk + 1000,
+            ModelVersion: asked.candidate_id,
+            PromotionRequest: asked.pk,
         }
+        assert all(model._default_manager.filter(pk=pk).exists() for model, pk in foreign.items())
         run = Run.objects.create(kind="forecasting.retrain", idempotency_key="theirs")
         event = AuditEvent.objects.first()
         assert event is not None
+    assert not any(model._default_manager.filter(pk=pk).exists() for model, pk in foreign.items())
     for role in Role:
         client = client_of("alpha", world.people[role])
         for model, pk in foreign.items():
