@@ -15,7 +15,7 @@ from django_tenants.utils import schema_context
 from forecasting.api.rows import COLUMNS
 from forecasting.models import ChampionAssignment, Channel, ForecastPath, ForecastSet, ModelVersion, Series
 from forecasting.tests.api_helpers import get, viewer_key, walk
-from forecasting.tests.factories import AS_OF, make_candidate, make_forecasts, make_series
+from forecasting.tests.factories import AS_OF, make_candidate, make_forecasts, make_series, promote
 from tenants.models import Tenant
 
 LIST = "/api/v1/forecasts/"
@@ -23,11 +23,9 @@ SERIES, STEPS = 5, 14
 
 
 def crown(version: ModelVersion) -> None:
-    """Make a version champion by its rows alone and publish what it has; other tests walk the real way."""
-    now = timezone.now()
-    ChampionAssignment.objects.filter(channel=Channel.LIVE, to_at__isnull=True).update(to_at=now)
-    ChampionAssignment.objects.create(version=version, kind="promotion", effective_on=AS_OF, from_at=now)
-    ForecastSet.objects.filter(version=version, published_at__isnull=True).update(published_at=now)
+    """Make a version champion and publish all that it has."""
+    promote(version)
+    ForecastSet.objects.filter(version=version, published_at__isnull=True).update(published_at=timezone.now())
 
 
 @pytest.fixture

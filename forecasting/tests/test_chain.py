@@ -15,7 +15,7 @@ from forecasting import selectors
 from forecasting.errors import FamilyUnknown, NothingToRefresh
 from forecasting.models import ForecastSet, GateReport, ModelVersion, PromotionRequest
 from forecasting.services import chain
-from forecasting.services.champions import assign
+from forecasting.tests.factories import promote
 from forecasting.tests.synthetic import LAST, load, make_demand, train
 from integrations.errors import TenantSuspended
 from ledger.errors import RunAlreadyLive
@@ -110,19 +110,19 @@ def test_run_chain_inline__blocked__outcome_says_why(alpha):
 def test_run_chain_inline__champion_serves__it_forecasts_from_the_same_day(alpha):
     load(make_demand(stores=2, products=4))
     champion = train(as_of=LAST - timedelta(days=14))
-    assign(version=champion, kind="promotion", reason="test")
+    promote(champion)
     outcome = chain.run_chain_inline(families=NAIVE)
     serving = selectors.serving_set()
     assert serving is not None and (serving.version, serving.origin_date) == (champion, LAST)
     shadow = ForecastSet.objects.get(version__number=outcome.version)
     assert shadow.published_at is None and shadow.origin_date == LAST
-    assert GateReport.objects.get().champion == champion
+    assert GateReport.objects.get(candidate=shadow.version).champion == champion
 
 
 def test_run_chain_inline__refresh__ends_with_the_guard(alpha):
     load(make_demand(stores=2, products=4))
     champion = train(as_of=LAST - timedelta(days=14))
-    assign(version=champion, kind="promotion", reason="test")
+    promote(champion)
     outcome = chain.run_chain_inline(mode="refresh")
     assert outcome.mode == "refresh" and outcome.verdict is None and outcome.guard
     assert set(outcome.seconds) == {"retrain", "forecast", "accuracy", "guard", "total"}

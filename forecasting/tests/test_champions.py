@@ -104,7 +104,7 @@ def test_assign__drill_channel__leaves_the_live_one_alone(alpha: Tenant) -> None
 def test_assign__clock_set_back__keeps_history_in_order(alpha: Tenant) -> None:
     first = promote()
     later = timezone.now() + timedelta(days=2)
-    champions.assign(version=make_candidate(family="prophet"), kind="promotion")
+    promote(make_candidate(family="prophet"))
     ahead = make_candidate(family="seasonal_naive")
     open_row = ChampionAssignment.objects.get(to_at=None)
     with transaction.atomic():
@@ -113,7 +113,7 @@ def test_assign__clock_set_back__keeps_history_in_order(alpha: Tenant) -> None:
         ChampionAssignment.objects.create(
             version=open_row.version, kind="rollback", effective_on=AS_OF, from_at=later, reason="From the future"
         )
-    last = champions.assign(version=ahead, kind="promotion")
+    last = promote(ahead)
     assert last.from_at == later and first.pk != last.pk
 
 

@@ -15,9 +15,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from forecasting.models import Series
-from forecasting.services.champions import assign
 from forecasting.services.exporting import COLUMNS
 from forecasting.services.publishing import forecast_version
+from forecasting.tests.factories import promote
 from forecasting.tests.synthetic import FIRST, LAST, load, make_demand, train
 
 HEADER = "store_id,product_id,origin_date,target_date,horizon,yhat,lo80,hi80,lo95,hi95,family,model_version"
@@ -117,7 +117,7 @@ def test_export_forecasts__as_of__what_served_on_that_day(alpha, tmp_path):
     load(make_demand(stores=1, products=2))
     champion = train(as_of=LAST - timedelta(days=7))
     forecast_version(ctx=None, version=champion, origin=champion.as_of)
-    assign(version=champion, kind="promotion", reason="test")
+    promote(champion)
     forecast_version(ctx=None, version=champion)
     out = tmp_path / "f.parquet"
     call_command("export_forecasts", "alpha", "--out", str(out), verbosity=0)

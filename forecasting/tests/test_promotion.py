@@ -21,6 +21,7 @@ from forecasting.errors import (
     RequestNotPending,
 )
 from forecasting.models import PROMOTION_TRANSITIONS, ChampionAssignment, PromotionRequest, RequestState, VersionStatus
+from forecasting.services import champions
 from forecasting.services.policy import change_policy
 from forecasting.services.promotion import (
     approve_promotion,
@@ -31,6 +32,7 @@ from forecasting.services.promotion import (
     withdraw_promotion,
 )
 from forecasting.tests.factories import (
+    AS_OF,
     make_blocked_report,
     make_candidate,
     make_eligible_report,
@@ -141,6 +143,50 @@ def test_decision__four_eyes__hold_in_the_database_too(alpha: Tenant) -> None:
         )
 
 
+@pytest.mark.parametrize("kind", ["promotion", "refresh", "rollback"])
+def test_assignment__nothing_stands_behind_it__is_refused_by_the_database(alpha: Tenant, kind: str) -> None:
+    request = make_pending_request()
+    for behind in (None, request):
+        with pytest.raises(IntegrityError, match="may not become champion"), transaction.atomic():
+            ChampionAssignment.objects.create(
+                version=request.candidate, kind=kind, request=behind, effective_on=AS_OF, from_at=timezone.now()
+            )
+    with pytest.raises(IntegrityError, match="may not become champion"), transaction.atomic():
+        champions.assign(version=request.candidate, kind="promotion")
+    assert not ChampionAssignment.objects.exists()
+
+
+def test_request__people_changed_or_decided_from_the_start__is_refused_by_the_database(alpha: Tenant) -> None:
+    request, other = make_pending_request(), make_person("other", Role.REVIEWER)
+    rows = PromotionRequest.objects.filter(pk=request.pk)
+    decided = {"state": RequestState.APPROVED, "decision_reason": "Sure"}
+    for change in (
+        {"requested_by": other},
+        {**decided, "decided_by": request.requested_by, "decided_by_name": "somebody"},
+        {**decided, "decided_by_name": request.requested_by_name.upper()},
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            rows.update(**change)
+    rows.update(state=RequestState.WITHDRAWN)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        PromotionRequest.objects.create(
+            candidate=request.candidate, gate_report=request.gate_report, evidence_hash=request.evidence_hash,
+            reason="Mine", requested_by_name="asker", expires_at=request.expires_at, decided_by_name="other", **decided,
+        )  # fmt: skip
+    asker = request.requested_by
+    assert asker is not None
+    asker.delete()
+    assert PromotionRequest.objects.get(pk=request.pk).requested_by_name == "asker"
+
+
+def test_policy__rewritten_or_deleted__is_refused_by_the_database(alpha: Tenant) -> None:
+    policy = make_pending_request().gate_report.policy
+    looser = {**policy.body, "gates": {**policy.body["gates"], "max_open_sev1": 9}}
+    for change in (lambda rows: rows.update(body=looser), lambda rows: rows._raw_delete("default")):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            change(type(policy).objects.filter(pk=policy.pk))
+
+
 def test_request__by_the_system__is_in_the_name_of_who_trained_it(alpha: Tenant) -> None:
     both = make_person("both", Role.ANALYST, Role.REVIEWER)
     candidate = make_candidate(created_by=both)
@@ -216,12 +262,12 @@ def test_decision__policy_changed__lapses_the_request(alpha: Tenant, decide) -> 
 
 
 def test_approval__champion_changed__lapses_the_request(alpha: Tenant) -> None:
-    from forecasting.services import champions
-
-    request = make_pending_request()
-    champions.assign(version=make_candidate(family="prophet"), kind="promotion", reason="Beside the request")
+    before = promote()
+    request = make_pending_request(make_candidate(family="prophet"))
+    champions.assign(version=make_candidate(), kind="refresh", reason="Beside the request")
     request.refresh_from_db()
-    assert request.state == RequestState.LAPSED and "judged against no champion" in request.decision_reason
+    assert request.state == RequestState.LAPSED
+    assert f"judged against {before.version.label}" in request.decision_reason
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from forecasting.errors import AsOfOutsideData, OriginBeforeFit
 from forecasting.models import ForecastPath, ForecastSet, ModelArtifact, Series
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.artifacts import load_fit
-from forecasting.services.champions import assign
 from forecasting.services.loading import load_panel, plan_window
 from forecasting.services.publishing import forecast_version
+from forecasting.tests.factories import promote
 from forecasting.tests.synthetic import LAST, activate, load, make_contract, make_demand, train
 
 
@@ -77,7 +77,7 @@ def test_published__only_the_champions_sets__and_its_newest_serves(alpha):
     shadow = train()
     first = forecast_version(ctx=None, version=champion, origin=champion.as_of)
     assert first.published_at is None and selectors.serving_set() is None
-    assign(version=champion, kind="promotion", reason="test")
+    promote(champion)
     assert selectors.serving_set() == first
     second = forecast_version(ctx=None, version=champion)
     assert second.published_at is not None and selectors.serving_set() == second

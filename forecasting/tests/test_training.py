@@ -24,6 +24,7 @@ from forecasting.errors import (
 from forecasting.models import ForecastSet, ModelArtifact, ModelSpec, ModelVersion
 from forecasting.services import artifacts, champions, training
 from forecasting.services.publishing import forecast_version
+from forecasting.tests.factories import promote
 from forecasting.tests.synthetic import FIRST, LAST, load, make_demand, train
 from ledger.execution import run_inline
 from ledger.models import AuditEvent, Run, RunState
@@ -129,7 +130,7 @@ def test_checked_manifest__no_fingerprint__is_not_registered(alpha):
 def test_train_version__refresh__keeps_the_champions_spec(alpha):
     load(make_demand(stores=1, products=2))
     champion = train(as_of=LAST - timedelta(days=14), horizon=7)
-    champions.assign(version=champion, kind="promotion", reason="test")
+    promote(champion)
     fresh = train(families=[], mode="refresh")
     assert (fresh.spec_id, fresh.mode, fresh.as_of) == (champion.spec_id, "refresh", LAST)
     assert champions.champion_version() == champion
@@ -157,7 +158,7 @@ def test_check_request__cannot_be_done__refused_before_anything_is_queued(alpha,
 
 def test_check_request__refresh_with_other_families_or_horizon__refused(alpha):
     load(make_demand(stores=1, products=2))
-    champions.assign(version=train(), kind="promotion", reason="test")
+    promote(train())
     plain: dict[str, Any] = {"mode": "refresh", "as_of": None, "horizon": None, "families": None}
     assert training.check_request(**plain)["horizon"] == 14
     for change in ({"families": ["lightgbm"]}, {"horizon": 7}):
