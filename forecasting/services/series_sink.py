@@ -59,7 +59,7 @@ def write_series(*, demand: pa.Table, stores: pa.Table | None, products: pa.Tabl
             INSERT INTO forecasting_series AS s
                 (store_id, product_id, category, store_attributes, product_attributes, first_day, last_day)
             SELECT store_id, product_id, category, store_attributes, product_attributes, first_day, last_day
-            FROM series_stage ORDER BY store_id, product_id
+            FROM series_stage ORDER BY store_id COLLATE "C", product_id COLLATE "C"
             ON CONFLICT (store_id, product_id) DO UPDATE SET
                 category = COALESCE(NULLIF(excluded.category, ''), s.category),
                 store_attributes = s.store_attributes || excluded.store_attributes,
