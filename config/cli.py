@@ -11,6 +11,7 @@ def run(argv: list[str]) -> int:
     Returns the exit status: 0 done, 1 the data or a gate said no, 2 wrong usage or a missing precondition
     (database down, unreadable setting).
     """
+    import psycopg
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
     from django.db.utils import OperationalError, ProgrammingError
@@ -31,13 +32,14 @@ def run(argv: list[str]) -> int:
             raise
         first = str(error).strip().splitlines()[0]
         sys.stderr.write(
-            f"Database: {first} - run `manage.py migrate_schemas` (or make demo) first. Nothing was written.\n"
+            f"Database: {first} - run `manage.py migrate_schemas` (or make demo). What was under way was not written.\n"
         )
         return 2
-    except OperationalError as error:
+    except (OperationalError, psycopg.OperationalError) as error:
         first = str(error).strip().splitlines()[0]
         sys.stderr.write(
-            f"Database: {first} - check DATABASE_URL, or unset it for the embedded PostgreSQL. Nothing was written.\n"
+            f"Database: {first} - check DATABASE_URL, or unset it for the embedded PostgreSQL. "
+            "What was under way was not written.\n"
         )
         return 2
     return 0

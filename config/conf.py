@@ -62,6 +62,11 @@ class Env(BaseSettings):
         "localhost", alias="FORECOURT_TENANT_DOMAIN", description="Tenants live at `<tenant>.<this domain>`."
     )
     port: int = Field(8000, ge=1, le=65535, alias="PORT", description="Port of `make run` and of the web entry point.")
+    bind: str = Field(
+        "127.0.0.1",
+        alias="FORECOURT_BIND",
+        description="Address that the web entry point listens on; `0.0.0.0` behind a proxy or in a container.",
+    )
     web_threads: int = Field(8, ge=1, alias="FORECOURT_WEB_THREADS", description="Threads of the web process.")
     workers: int = Field(2, ge=1, alias="FORECOURT_WORKERS", description="Job processes of one worker host.")
     train_processes: int = Field(

@@ -21,10 +21,10 @@ PRODUCTION = ENV.mode == "production"
 DEBUG = ENV.debug
 DATA_DIR = ENV.data_dir.resolve()
 
-if ENV.secret_key:
+if ENV.secret_key and not (PRODUCTION and len(ENV.secret_key) < 50):
     SECRET_KEY = ENV.secret_key
 elif PRODUCTION:
-    raise ConfigurationError("FORECOURT_SECRET_KEY is not set; production needs one of at least 50 characters.")
+    raise ConfigurationError("FORECOURT_SECRET_KEY is not set or short; production needs at least 50 characters.")
 else:
     SECRET_KEY = kept_secret(DATA_DIR, "secret-key")
 

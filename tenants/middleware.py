@@ -13,6 +13,7 @@ from django_tenants.utils import get_public_schema_name
 
 from ledger.schema import connection
 from tenants.models import Tenant
+from tenants.selectors import readiness_problems
 
 
 class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the library has no type information
@@ -24,8 +25,12 @@ class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the libra
         return str(TenantMainMiddleware.hostname_from_request(request)).lower()
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        if request.path in ("/healthz",):
+        if request.path == "/healthz":
             return HttpResponse("ok\n", content_type="text/plain")
+        if request.path == "/readyz":
+            problems = readiness_problems()
+            text = "\n".join(problems) if problems else "ready"
+            return HttpResponse(f"{text}\n", content_type="text/plain", status=503 if problems else 200)
         response: HttpResponse | None = super().process_request(request)
         if response is not None:
             return response

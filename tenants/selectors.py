@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.apps import apps
+from django.conf import settings
+from django.db import DatabaseError
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from ledger.schema import connection
@@ -44,21 +47,33 @@ def current_tenant() -> Tenant:
     return tenant if isinstance(tenant, Tenant) else get_tenant(connection.schema_name)
 
 
-def missing_tables(schema_name: str) -> list[str]:
-    """Tables that ``schema_name`` should hold and does not.
+def missing_tables(*schema_names: str) -> dict[str, list[str]]:
+    """Tables that each of these schemas should hold and does not, in one query; schemas that miss none are left out.
 
     A query for a missing table would silently fall through to public, so this is checked, not assumed.
     """
-    from django.apps import apps
-    from django.conf import settings
-
     labels = {config.label for config in apps.get_app_configs() if config.name in settings.TENANT_APPS}
     wanted = {
         model._meta.db_table
         for model in apps.get_models(include_auto_created=True)
         if model._meta.app_label in labels and model._meta.managed and not model._meta.proxy
     }
+    found: dict[str, set[str]] = {name: set() for name in schema_names}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s", [schema_name])
-        found = {row[0] for row in cursor.fetchall()}
-    return sorted(wanted - found)
+        cursor.execute("SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s)", [list(schema_names)])
+        for schema_name, table in cursor.fetchall():
+            found[schema_name].add(table)
+    return {name: sorted(wanted - tables) for name, tables in found.items() if wanted - tables}
+
+
+def readiness_problems() -> list[str]:
+    """Why this process should get no requests: the database does not answer, or a tenant's schema is incomplete.
+
+    One line each, without names of tables or hosts: the page is public.
+    """
+    try:
+        incomplete = missing_tables(*serving_schemas())
+    except DatabaseError:
+        connection.close()
+        return ["the database does not answer, or is not migrated"]
+    return [f"{len(incomplete)} tenant schemas are incomplete: run migrate_schemas"] if incomplete else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.test import Client
 
 from ledger.schema import connection
 from tenants.models import Tenant
@@ -12,14 +13,20 @@ _ON_BOTH_SIDES = {"contenttypes", "auth", "sessions", "admin", "ledger"}
 
 
 def test_tables__each_tenant_schema__holds_every_table_it_should(alpha: Tenant) -> None:
-    assert missing_tables("alpha") == []
-    assert missing_tables("beta") == []
+    assert missing_tables("alpha", "beta") == {}
 
 
 def test_tables__a_dropped_table__is_named(alpha: Tenant) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE alpha.forecasting_knownfuture")
-    assert missing_tables("alpha") == ["forecasting_knownfuture"]
+    assert missing_tables("alpha", "beta") == {"alpha": ["forecasting_knownfuture"]}
+    answer = Client(headers={"host": "127.0.0.1"}).get("/readyz")
+    assert (answer.status_code, answer.content) == (503, b"1 tenant schemas are incomplete: run migrate_schemas\n")
+
+
+def test_readyz__everything_there__is_ready(alpha: Tenant) -> None:
+    answer = Client(headers={"host": "127.0.0.1"}).get("/readyz")
+    assert (answer.status_code, answer.content) == (200, b"ready\n")
 
 
 def test_tables__public__holds_no_table_of_a_tenant_app(alpha: Tenant) -> None:

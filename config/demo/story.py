@@ -145,7 +145,7 @@ def _serve_weeks(analyst: User, start: date, end: date, tell: Tell) -> None:
         inputs = {"version": champion.version.number, "origin": origin.isoformat(), IN_PROCESS: True}
         run_inline(kind=chain.FORECAST, inputs=inputs, scope=f"demo {origin}", requested_by=analyst)
         made += 1
-    if made:
+    if made or not champion.version.accuracy.filter(actuals_until=end).exists():
         run_inline(
             kind=chain.ACCURACY, inputs={"until": end.isoformat(), IN_PROCESS: True}, scope="demo", requested_by=analyst
         )

@@ -130,7 +130,7 @@ def rejected_findings(tally: Tally, name: str) -> list[Finding]:
             f"{name}: {count:,} rows are left out. {REASONS[why]}",
             column=column or None,
             rows=count,
-            fix="Download the rejected rows, mend them and send them again.",
+            fix="Download the list of rejected rows, mend them in the source, and send the file again.",
         )
         for column, why, count in sorted(counts)
     ]

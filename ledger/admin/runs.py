@@ -106,7 +106,7 @@ class RunAdmin(ReadOnlyAdmin):
             "run_title": job_title(obj.kind),
             "progress": progress_of(obj),
             "tree": _tree(list(family), obj),
-            "inputs": _pretty(obj.inputs),
+            "inputs": _pretty(obj.shown_inputs),
             "outputs": _pretty(obj.outputs),
             "may_operate": may_operate,
             "can_cancel": may_operate and obj.is_live and obj.cancel_requested_at is None,

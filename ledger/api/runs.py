@@ -62,7 +62,7 @@ class RunDetailSerializer(RunSerializer):
     correlation_id = serializers.UUIDField()
     max_attempts = serializers.IntegerField()
     heartbeat_at = serializers.DateTimeField(allow_null=True)
-    inputs = serializers.DictField()
+    inputs = serializers.DictField(source="shown_inputs")
     outputs = serializers.DictField()
     error = serializers.CharField()
     children = serializers.ListField(child=serializers.UUIDField(), source="child_ids")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import PurePath
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -88,6 +90,12 @@ class Run(models.Model):
         return self.state in LIVE_STATES
 
     @property
+    def shown_inputs(self) -> dict[str, Any]:
+        """The inputs as people and clients may see them: where files lie on the server is nobody's business."""
+        shown: dict[str, Any] = _without_folders(self.inputs)
+        return shown
+
+    @property
     def progress_percent(self) -> int | None:
         """Share done in percent, ``None`` where the total is not known."""
         if self.state == RunState.SUCCEEDED:
@@ -102,3 +110,12 @@ class Run(models.Model):
         if self.started_at is None:
             return None
         return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+
+def _without_folders(value: Any) -> Any:
+    """``value`` with each absolute path in it cut to the file's name."""
+    if isinstance(value, dict):
+        return {key: _without_folders(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(one) for one in value]
+    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value

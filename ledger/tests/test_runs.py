@@ -165,6 +165,11 @@ def test_run__cancelled_while_running__ends_at_its_next_progress(alpha: Tenant) 
     assert (run.state, run.outputs) == ("cancelled", {})
 
 
+def test_run__inputs_with_paths__are_shown_without_folders(alpha: Tenant) -> None:
+    run = runs.enqueue(kind="test.add", inputs={"files": {"transactions": ["/srv/secret/sales.csv"]}, "note": "a/b"})
+    assert run.shown_inputs == {"files": {"transactions": ["sales.csv"]}, "note": "a/b"}
+
+
 def test_run__ended__cannot_be_cancelled(alpha: Tenant) -> None:
     run = run_inline(kind="test.add", inputs={"a": 1, "b": 1})
     with pytest.raises(TransitionRefused):

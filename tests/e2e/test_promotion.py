@@ -103,11 +103,8 @@ def test_promotion__another_tenant__sees_nothing_of_it(site: Site, sign_in: Call
     other.goto(site.url(B, "/admin/forecasting/promotionrequest/"))
     expect(other.locator("body")).not_to_contain_text("Corner Market A")
     # A session of one tenant is worth nothing on another's host.
-    stolen = {
-        "name": "sessionid",
-        "value": next(c["value"] for c in page.context.cookies() if c["name"] == "sessionid"),
-    }
+    stolen = str(next(c["value"] for c in page.context.cookies() if c["name"] == "sessionid"))
     other.context.clear_cookies()
-    other.context.add_cookies([{**stolen, "url": site.url(B)}])
+    other.context.add_cookies([{"name": "sessionid", "value": stolen, "url": site.url(B)}])
     other.goto(site.url(B))
     expect(other.locator("input[name=username]")).to_be_visible()

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.processes import end_with_parent
@@ -30,10 +31,20 @@ class Command(BaseCommand):
         require_free_port(port)
         if options["check_port"]:
             return
+        if settings.PRODUCTION:
+            call_command("collectstatic", interactive=False, verbosity=0)
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         gunicorn = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--workers", "1"]
         gunicorn += ["--no-control-socket", "--log-level", "warning"]
-        web = [*gunicorn, "--bind", f"127.0.0.1:{port}", "--threads", str(settings.ENV.web_threads), "--timeout", "120"]
+        web = [
+            *gunicorn,
+            "--bind",
+            f"{settings.ENV.bind}:{port}",
+            "--threads",
+            str(settings.ENV.web_threads),
+            "--timeout",
+            "120",
+        ]
         environment = {**os.environ, "PORT": str(port)}
         children = {
             name: subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, preexec_fn=_child)  # noqa: S603  # ours
@@ -78,7 +89,7 @@ def require_free_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((settings.ENV.bind, port))
         except PermissionError as error:
             raise CommandError(
                 f"Port {port} may not be used by this user. Choose one above 1023: PORT=8000 make run", returncode=2
