@@ -265,7 +265,7 @@ class RequestLapsed(ForecastingError):
     def __init__(self, request_id: int, why: str) -> None:
         self.request_id, self.why = request_id, why
         super().__init__(
-            f"Request {request_id} has lapsed: {why} Nothing was promoted. Run the promotion gate again and ask anew."
+            f"Request {request_id} has lapsed: {why} Nothing was promoted. Judge again on the version's page."
         )
 
 

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from forecasting.admin.charts import Chart, total_chart
-from forecasting.admin.registry import score_tables
 from forecasting.admin.review import judgement
+from forecasting.admin.scores import score_tables
 from forecasting.models import (
     AccuracyRecord,
     ChampionAssignment,

@@ -1,4 +1,4 @@
-"""Model versions: the list, a version's page, "Retrain now" and "Request promotion"."""
+"""Model versions: the list, a version's page, "Retrain now", "Judge again" and "Request promotion"."""
 
 from __future__ import annotations
 
@@ -16,25 +16,20 @@ from django.utils.safestring import SafeString
 
 from forecasting import selectors
 from forecasting.admin.review import judgement
+from forecasting.admin.scores import family_tables, score_of, score_tables
 from forecasting.engine.families import FAMILY_NAMES
-from forecasting.models import ChampionAssignment, Channel, ModelVersion, RequestState, VersionStatus
+from forecasting.models import ChampionAssignment, Channel, HoldoutAccess, ModelVersion, RequestState
 from forecasting.models.registry import TrainingMode
-from forecasting.services.chain import start_chain
+from forecasting.services.chain import start_chain, start_judgement
 from forecasting.services.promotion import request_promotion
+from forecasting.services.promotion_evidence import PROMOTABLE
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import PlainForm, ReasonForm
 from ledger.errors import DomainError
 from ledger.models import Run
 from ledger.sites import tenant_site
-from ledger.templatetags.forecourt import UNKNOWN, badge, day, pct, words
+from ledger.templatetags.forecourt import badge, day, pct, words
 from tenants.roles import Role, roles_of
-
-SCORES = ("wape", "bias", "wrmsse", "coverage80", "winkler80", "fva")
-_SCORE_NAMES = {
-    "wape": "Error (WAPE)", "bias": "Bias", "wrmsse": "wRMSSE", "coverage80": "Inside the 80% band",
-    "winkler80": "Winkler 80", "fva": "Value over naive",
-}  # fmt: skip
-_SHARES = ("wape", "bias", "coverage80", "fva")
 
 
 class RetrainForm(PlainForm):
@@ -131,6 +126,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def own_views(self) -> list[tuple[str, str, View]]:
         return [
             ("retrain/", "retrain", self.retrain_view),
+            ("<path:object_id>/judge/", "judge", self.judge_view),
             ("<path:object_id>/request/", "request", self.request_view),
         ]
 
@@ -138,10 +134,11 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         reports = list(obj.gate_reports.select_related("policy", "champion")[:5])
         requests = list(obj.promotion_requests.select_related("champion")[:10])
         realised = list(obj.accuracy.select_related("forecast_set")[:10])
+        may_change = _may_train(request) and not obj.is_champion and obj.status in PROMOTABLE
         return {
             "version": obj,
             "backtest_tables": score_tables(obj.backtest),
-            "families": _families(obj.backtest),
+            "families": family_tables(obj.backtest),
             "artifacts": obj.artifacts.all(),
             "windows": [
                 ("Judged fit (up to the sealed holdout)", obj.evaluation_window),
@@ -154,10 +151,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             "assignments": obj.assignments.all()[:10],
             "sets": obj.forecast_sets.all()[:10],
             "run_known": Run.objects.filter(pk=obj.run_id).exists(),
-            "can_request": _may_train(request)
-            and not obj.is_champion
-            and obj.status in (VersionStatus.CANDIDATE, VersionStatus.CHALLENGER)
-            and not any(one.state == RequestState.PENDING for one in requests),
+            "can_judge": may_change,
+            "can_request": may_change and not any(one.state == RequestState.PENDING for one in requests),
             "is_champion": obj.is_champion,
         }
 
@@ -201,6 +196,36 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             back=self.url("changelist"),
         )
 
+    def judge_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Put a version before the gate alone: GET asks for the reason, POST queues it."""
+        version = self.object_or_404(request, object_id)
+        if not _may_train(request):
+            raise PermissionDenied
+        form = ReasonForm(
+            request.POST or None,
+            help_text="Why judge it (again)? Kept with the opening of the holdout, and with the request that may come.",
+        )
+        if request.method == "POST" and form.is_valid():
+            try:
+                run = start_judgement(actor=request.user, version=version, reason=form.cleaned_data["reason"])  # type: ignore[arg-type]  # logged in here
+            except DomainError as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(request, "Queued. This page shows how far it is; you can close it at any time.")
+                return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))
+        opened = HoldoutAccess.objects.filter(candidate=version).count()
+        return self.render_page(
+            request,
+            "forecourt/form_page.html",
+            title=f"Judge {version.label} again",
+            obj=version,
+            form=form,
+            lead=f"You put {version} before today’s gates. Where it passes, approval is asked for.",
+            lines=[f"Its sealed holdout was opened {opened} time(s). The reviewer sees every opening with its reason."],
+            submit="Judge again",
+            back=self.url("change", version.pk),
+        )
+
     def request_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Ask for promotion: GET asks for the reason, POST does it."""
         version = self.object_or_404(request, object_id)
@@ -232,68 +257,3 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
 def _may_train(request: HttpRequest) -> bool:
     return bool(roles_of(request.user) & {Role.ANALYST, Role.TENANT_ADMIN})
-
-
-def _scores(report: Any) -> dict[str, Any]:
-    """The score set of a stored backtest, whether it stands alone or beside more."""
-    if not isinstance(report, dict):
-        return {}
-    inner = report.get("scores")
-    return inner if isinstance(inner, dict) and "overall" in inner else report
-
-
-def score_of(report: Any, name: str) -> float | None:
-    """An overall score of a stored backtest; None where it is not known."""
-    score = _scores(report).get("overall", {}).get(name)
-    value = score.get("value") if isinstance(score, dict) else None
-    return float(value) if isinstance(value, int | float) else None
-
-
-def score_tables(report: Any) -> list[dict[str, Any]]:
-    """Scores overall, by week ahead and by demand class, and by store where there are few."""
-    scores = _scores(report)
-    groups: list[tuple[str, dict[str, Any]]] = [("Overall", {"All": scores.get("overall", {})})]
-    for key, title in (("by_week", "By week ahead"), ("by_class", "By demand class"), ("by_store", "By store")):
-        groups.append((title, dict(list(scores.get(key, {}).items())[:25])))
-    tables = []
-    for title, rows in groups:
-        cells = [
-            {"name": _row_name(title, name), "cells": [_cell(row, score) for score in SCORES]}
-            for name, row in rows.items()
-        ]
-        if any(row["cells"] for row in cells) and scores:
-            tables.append({"title": title, "heads": [_SCORE_NAMES[name] for name in SCORES], "rows": cells})
-    return tables
-
-
-def _row_name(title: str, name: str) -> str:
-    if title == "By week ahead":
-        return f"Week {name}"
-    return name if title == "By store" else words(name)
-
-
-def _cell(scores: Any, name: str) -> dict[str, Any]:
-    score = scores.get(name, {}) if isinstance(scores, dict) else {}
-    value = score.get("value")
-    if not isinstance(value, int | float):
-        return {"text": UNKNOWN, "title": score.get("reason") or "not computed"}
-    text = pct(value) if name in _SHARES else f"{value:,.3f}"
-    return {"text": text, "title": f"n = {score.get('n', '?')}"}
-
-
-def _families(report: Any) -> list[dict[str, Any]]:
-    """The families' scores with the rows behind each: one that declined series was scored on the others only."""
-    by_family = report.get("by_family", {}) if isinstance(report, dict) else {}
-    if not by_family:
-        return []
-    counts = {name: int(scores.get("wape", {}).get("n") or 0) for name, scores in by_family.items()}
-    rows = [
-        {
-            "name": words(name),
-            "cells": [{"text": f"{counts[name]:,}", "title": "forecasts scored"}]
-            + [_cell(scores, score) for score in SCORES],
-        }
-        for name, scores in by_family.items()
-    ]
-    heads = ["Forecasts", *(_SCORE_NAMES[name] for name in SCORES)]
-    return [{"heads": heads, "rows": rows, "uneven": len(set(counts.values())) > 1}]

@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 
 from forecasting import selectors
-from forecasting.errors import ChainStopped, VersionUnknown
+from forecasting.errors import CandidateNotJudgeable, ChainStopped, VersionUnknown
 from forecasting.models import GateReport, ModelVersion, PromotionRequest
 from forecasting.models.gate import Verdict
 from forecasting.models.registry import TrainingMode
@@ -26,7 +26,9 @@ from forecasting.services.chain_steps import (
     in_this_process,
     next_step,
 )
+from forecasting.services.policy import clean_reason
 from forecasting.services.pool import training_pool
+from forecasting.services.promotion_evidence import PROMOTABLE
 from integrations.errors import TenantSuspended
 from ledger import execution
 from ledger.jobs import job_title
@@ -38,7 +40,7 @@ from tenants.selectors import current_tenant, get_tenant
 
 __all__ = [
     "ACCURACY", "FORECAST", "GATE", "GUARD", "REQUEST", "RETRAIN", "ChainListener", "ChainOutcome", "next_step",
-    "run_chain_inline", "start_chain", "version_scores",
+    "run_chain_inline", "start_chain", "start_judgement", "version_scores",
 ]  # fmt: skip
 
 ChainListener = Callable[[str, int, int, str], None]
@@ -73,6 +75,32 @@ def start_chain(
     _may_start(actor)
     inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
     return runs.enqueue(kind=RETRAIN, inputs={**inputs, "reason": reason, "chain": True}, requested_by=actor)
+
+
+def start_judgement(*, actor: AbstractBaseUser | None, version: int | ModelVersion, reason: str) -> Run:
+    """Queue the gate alone for a version, as a lapsed request or a changed policy asks for; an eligible verdict goes on
+    to the request. Needs analyst or tenant_admin, or None for the system.
+
+    version: its number, or the version. The reason is kept with the opening of the holdout, which is not the first.
+    Raises RoleRequired, TenantSuspended, ReasonMissing, VersionUnknown, CandidateNotJudgeable, RunAlreadyLive.
+    """
+    _may_start(actor)
+    reason = clean_reason(reason, "judge this version")
+    number = version if isinstance(version, int) else version.number
+    found = selectors.version_named(str(number))
+    champion = selectors.current_champion()
+    if champion is not None and champion.version_id == found.pk:
+        raise CandidateNotJudgeable(found.label, "it is champion already.")
+    if found.status not in PROMOTABLE:
+        raise CandidateNotJudgeable(found.label, f"its status is {found.status}.")
+    inputs = {
+        "version": found.number,
+        "mode": found.mode,
+        "as_of": found.as_of.isoformat(),
+        "reason": reason,
+        "chain": True,
+    }
+    return runs.enqueue(kind=GATE, inputs=inputs, scope=f"v{found.number}", requested_by=actor)
 
 
 @dataclass(frozen=True)

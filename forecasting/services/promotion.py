@@ -98,10 +98,11 @@ def _eligible_report(candidate: ModelVersion, champion: ModelVersion | None, pol
         raise PromotionNotEligible(candidate.label, "it is champion already.")
     report = newest_report(candidate)
     if report is None:
-        raise PromotionNotEligible(candidate.label, "it was not judged yet. Run the promotion gate first.")
+        raise PromotionNotEligible(candidate.label, "it was not judged yet. Judge it on the version's page first.")
     if report.champion_id != (champion.pk if champion is not None else None) or report.policy_id != policy.pk:
         raise PromotionNotEligible(
-            candidate.label, "the champion or the policy changed since it was judged. Run the promotion gate again."
+            candidate.label,
+            "the champion or the policy changed since it was judged. Judge again on the version's page.",
         )
     require_eligible(report)
     return report
@@ -115,7 +116,7 @@ def _not_rejected_before(candidate: ModelVersion, channel: str, bound: str) -> N
         raise PromotionNotEligible(
             candidate.label,
             f"{rejected.decided_by_name} rejected it on this very evidence ({rejected.decision_reason}). "
-            "Bring new evidence: retrain, or judge it again.",
+            "Bring new evidence: retrain, or judge again on the version's page.",
         )
 
 

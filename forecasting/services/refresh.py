@@ -66,7 +66,7 @@ def guard_and_assign(*, ctx: RunContext, version: ModelVersion) -> dict[str, Any
     if champion is None or champion.version_id == version.pk or champion.version.spec_id != version.spec_id:
         return {
             "outcome": HELD,
-            "reason": f"{version.label} is no refresh of the spec that serves. Have it judged by the promotion gate.",
+            "reason": f"{version.label} is no refresh of the spec that serves. Judge it on the version's page.",
         }
     policy = active_policy()
     body = body_of(policy)

@@ -139,6 +139,36 @@ def test_retrain__asked_by_analyst__queues_the_chain_and_shows_it(alpha: Tenant,
     assert "lightgbm" in run.inputs["families"] and "prophet" not in run.inputs["families"]
 
 
+def test_judge_again__asked_by_analyst__queues_the_gate_and_shows_it(world: World, client_of: ClientOf) -> None:
+    client, version = client_of("alpha", world.analyst), world.pending.candidate
+    url = reverse("admin:forecasting_modelversion_judge", args=[version.pk])
+    assert url in client.get(reverse("admin:forecasting_modelversion_change", args=[version.pk])).content.decode()
+    page = client.post(url, {"reason": "The policy is stricter now"}, follow=True)
+    run = Run.objects.get(kind="forecasting.gate")
+    assert page.redirect_chain[0][0] == reverse("admin:ledger_run_change", args=[run.pk])
+    assert (run.scope, run.inputs["reason"]) == (f"v{version.number}", "The policy is stricter now")
+    again = client.post(url, {"reason": "Once more, please"}).content.decode()
+    assert "Once more, please" in again and "started by the-analyst" in again
+    assert Run.objects.filter(kind="forecasting.gate").count() == 1
+
+
+def test_judge_again__champion_or_empty_reason_or_no_role__nothing_is_queued(world: World, client_of: ClientOf) -> None:
+    champion = selectors.current_champion()
+    assert champion is not None
+    url = reverse("admin:forecasting_modelversion_judge", args=[champion.version_id])
+    client = client_of("alpha", world.analyst)
+    assert (
+        url
+        not in client.get(reverse("admin:forecasting_modelversion_change", args=[champion.version_id])).content.decode()
+    )
+    text = client.post(url, {"reason": "Just to see"}).content.decode()
+    assert "Just to see" in text and "it is champion already" in text
+    assert "Say why" in client.post(url, {"reason": ""}).content.decode()
+    assert "Say why you judge" in client.post(url, {"reason": "..."}).content.decode()
+    assert client_of("alpha", world.reviewer).post(url, {"reason": "Just to see"}).status_code == 403
+    assert not Run.objects.filter(kind="forecasting.gate").exists()
+
+
 def test_policy__changed_by_tenant_admin__is_a_new_version_with_reason(world: World, client_of: ClientOf) -> None:
     client = client_of("alpha", world.admin)
     url = reverse("admin:forecasting_gatepolicy_edit")

@@ -33,6 +33,7 @@ ClientOf = Callable[..., Client]
 # url name: who may open it (GET). The object comes from the world.
 ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_modelversion_retrain": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_modelversion_judge": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_modelversion_request": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_gatepolicy_edit": frozenset({Role.TENANT_ADMIN}),
     "integrations_source_state": frozenset({Role.TENANT_ADMIN}),

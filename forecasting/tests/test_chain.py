@@ -12,10 +12,10 @@ from django.utils import timezone
 from django_tenants.utils import tenant_context
 
 from forecasting import selectors
-from forecasting.errors import FamilyUnknown, NothingToRefresh
-from forecasting.models import ForecastSet, GateReport, ModelVersion, PromotionRequest
+from forecasting.errors import CandidateNotJudgeable, FamilyUnknown, NothingToRefresh, ReasonMissing, VersionUnknown
+from forecasting.models import ForecastSet, GateReport, HoldoutAccess, ModelVersion, PromotionRequest
 from forecasting.services import chain
-from forecasting.tests.factories import promote
+from forecasting.tests.factories import make_candidate, promote
 from forecasting.tests.synthetic import LAST, load, make_demand, train
 from integrations.errors import TenantSuspended
 from ledger.errors import RunAlreadyLive
@@ -81,6 +81,45 @@ def test_start_chain__another_is_live_or_no_role__refused(alpha, make_user):
     chain.start_chain(actor=make_user("tom", Role.TENANT_ADMIN), families=NAIVE)
     with pytest.raises(RunAlreadyLive, match="started by tom"):
         chain.start_chain(actor=None, families=NAIVE)
+
+
+def test_start_judgement__second_opening__gate_alone_is_queued_and_the_reason_is_kept(alpha, make_user):
+    load(make_demand(stores=2, products=4))
+    chain.start_chain(actor=None, families=NAIVE)
+    work_off(alpha)
+    ann = make_user("ann", Role.ANALYST)
+    asked = chain.start_judgement(actor=ann, version=1, reason=" The policy changed ")
+    with pytest.raises(RunAlreadyLive):
+        chain.start_judgement(actor=None, version=ModelVersion.objects.get(), reason="Twice")
+    assert work_off(alpha) == [asked]
+    asked.refresh_from_db()
+    assert asked.outputs["chain"] is True and asked.outputs["verdict"] == "blocked"
+    opened = HoldoutAccess.objects.order_by("opened_at").last()
+    assert opened is not None and HoldoutAccess.objects.count() == 2
+    assert (opened.reason, opened.opened_by_name, opened.run_id) == ("The policy changed", "ann", asked.pk)
+
+
+def test_start_judgement__eligible__its_outputs_lead_to_the_request(alpha):
+    version = make_candidate()
+    run = chain.start_judgement(actor=None, version=version, reason="The request lapsed")
+    carried = {"version": version.number, "mode": "search", "as_of": version.as_of.isoformat(),
+               "reason": "The request lapsed", "chain": True}  # fmt: skip
+    assert run.inputs == carried
+    step = chain.next_step(run.kind, {**run.inputs, "report": 1, "verdict": "eligible", "failing": []})
+    assert step == (chain.REQUEST, carried, run.scope)
+
+
+def test_start_judgement__no_role_or_reason_or_cannot_be_judged__refused(alpha, make_user):
+    champion = promote(make_candidate()).version
+    with pytest.raises(RoleRequired):
+        chain.start_judgement(actor=make_user("rita", Role.REVIEWER), version=champion, reason="Again")
+    with pytest.raises(ReasonMissing, match="judge this version"):
+        chain.start_judgement(actor=None, version=champion, reason=" ")
+    with pytest.raises(CandidateNotJudgeable, match="champion already"):
+        chain.start_judgement(actor=None, version=champion, reason="Again")
+    with pytest.raises(VersionUnknown):
+        chain.start_judgement(actor=None, version=champion.number + 1, reason="Again")
+    assert not Run.objects.filter(kind=chain.GATE).exists()
 
 
 def test_start_chain__tenant_is_suspended__refused(alpha):
