@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -10,9 +11,18 @@ from django.utils import timezone
 
 from forecasting import selectors
 from forecasting.errors import AssignmentRefused
-from forecasting.models import ChampionAssignment, Channel, ModelVersion, PromotionRequest, VersionStatus
+from forecasting.models import (
+    ChampionAssignment,
+    Channel,
+    ForecastSet,
+    ModelVersion,
+    PromotionRequest,
+    VersionStatus,
+)
 from forecasting.models.assignment import AssignmentKind
 from forecasting.services.policy import lock_decisions
+from ledger.errors import RunAlreadyLive
+from ledger.services import runs
 from ledger.services.audit import actor_name, record
 from tenants.services import heartbeat
 
@@ -78,6 +88,8 @@ def assign(
         _follow(version, current)
         heartbeat.touch(champion=str(version)[:80], champion_since=now)
     published = publish_newest(version, channel)
+    if channel == Channel.LIVE:
+        _catch_up(assignment, published, actor)
     lapse_stale()
     record(
         event="champion.assigned",
@@ -95,6 +107,26 @@ def assign(
         },
     )
     return assignment
+
+
+def _catch_up(assignment: ChampionAssignment, published: ForecastSet | None, actor: AbstractBaseUser | None) -> None:
+    """What serves starts the day after the newest data: where the new champion's forecasts are older (days came in
+    while the request waited), a job makes newer ones."""
+    from forecasting.services.chain_steps import FORECAST  # brings the forecasting libraries with it
+
+    newest = selectors.newest_day()
+    if newest is None or (published is not None and published.origin_date >= newest):
+        return
+    version = assignment.version
+    # Under way already: then it needs no second one.
+    with suppress(RunAlreadyLive):
+        runs.enqueue(
+            kind=FORECAST,
+            inputs={"version": version.number},
+            scope=version.label,
+            idempotency_key=f"champion:{assignment.pk}",
+            requested_by=actor,
+        )
 
 
 def _check(version: ModelVersion, kind: str, channel: str, current: ChampionAssignment | None) -> None:

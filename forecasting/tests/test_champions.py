@@ -11,10 +11,18 @@ from django.utils import timezone
 
 from forecasting import selectors
 from forecasting.errors import AssignmentRefused
-from forecasting.models import AccuracyRecord, ChampionAssignment, ForecastSet, GateReport, ModelVersion, VersionStatus
+from forecasting.models import (
+    AccuracyRecord,
+    ChampionAssignment,
+    ForecastSet,
+    GateReport,
+    ModelVersion,
+    PromotionRequest,
+    VersionStatus,
+)
 from forecasting.services import champions
 from forecasting.services.policy import ReadinessRules, change_policy
-from forecasting.services.promotion import approve_promotion, lapse_stale
+from forecasting.services.promotion import approve_promotion, lapse_stale, request_promotion, withdraw_promotion
 from forecasting.services.readiness import assess_readiness
 from forecasting.services.refresh import guard_and_assign
 from forecasting.tests.factories import (
@@ -191,6 +199,27 @@ def test_refresh__policy_wants_a_person__asks_and_approval_is_recorded_as_refres
     assert assignment.kind == "refresh" and assignment.guard == told["guard"]
 
 
+def test_refresh__policy_wants_a_person_and_another_request_waits__is_held_and_says_so(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    change_policy(body={"refresh_mode": "review"}, actor=make_person("admin", Role.TENANT_ADMIN), reason="Audit season")
+    waiting = make_pending_request(make_candidate(family="prophet"))
+    ctx, version = context(), refreshed(champion)
+    told = guard_and_assign(ctx=ctx, version=version)
+    assert (told["outcome"], told["request"], told["assignment"]) == ("held", None, None)
+    assert f"request {waiting.pk}" in told["reason"] and "on the version's page" in told["reason"]
+    assert GateReport.objects.get(pk=told["report"]).verdict == "eligible"
+    event = AuditEvent.objects.get(event="refresh.guarded")
+    assert event.data["refused_code"] == "request_already_pending"
+    assert champions.champion_version() == champion and PromotionRequest.objects.get(state="pending") == waiting
+    again = guard_and_assign(ctx=ctx, version=version)
+    assert (again["outcome"], again["report"]) == ("held", told["report"])
+    assert "no request could be made" in again["reason"]
+    withdraw_promotion(request_id=waiting.pk, actor=make_person("asker", Role.ANALYST), reason="The refresh goes first")
+    later = request_promotion(candidate=version, actor=None, reason="The other one is gone")
+    assert later.gate_report_id == told["report"]
+
+
 def test_refresh__of_a_spec_that_does_not_serve__is_held(alpha: Tenant) -> None:
     champion = promote().version
     told = guard_and_assign(ctx=context(), version=make_candidate(family="prophet", mode="refresh"))
@@ -234,3 +263,18 @@ def test_readiness__grows_with_history_backtest_and_service(alpha: Tenant) -> No
     realise(candidate)
     assert assess_readiness(candidate=candidate, rules=rules).state == "production_tier_active"
     assert ready.facts["history_days"] == (AS_OF - date(2025, 12, 2)).days + 1
+
+
+def test_promotion__days_came_in_while_it_waited__a_forecast_from_the_newest_day_is_queued(alpha: Tenant) -> None:
+    version = make_candidate()
+    make_demand(until=AS_OF + timedelta(days=3))
+    promote(version)
+    run = Run.objects.get(kind="forecasting.forecast")
+    assert (run.state, run.inputs, run.scope) == (RunState.QUEUED, {"version": version.number}, version.label)
+
+
+def test_promotion__its_forecasts_start_after_the_newest_day__nothing_is_queued(alpha: Tenant) -> None:
+    version = make_candidate()
+    make_demand(until=AS_OF)
+    promote(version)
+    assert not Run.objects.filter(kind="forecasting.forecast").exists()
