@@ -21,6 +21,7 @@ from forecasting.services.gate_facts import manifest_valid, realised_rows, store
 from forecasting.services.policy import PolicyBody, RefreshGuard, active_policy, body_of, lock_decisions
 from forecasting.services.readiness import operations_now
 from ledger.context import RunContext
+from ledger.errors import DomainError
 from ledger.services.audit import record
 from tenants.selectors import current_tenant
 
@@ -54,8 +55,10 @@ def guard_and_assign(*, ctx: RunContext, version: ModelVersion) -> dict[str, Any
     """Let a refreshed fit of the champion's spec serve, ask a person, or hold it; say why, with the guard's facts.
 
     The guard is kept as a gate report of its own. Outcome ``assigned``: it serves (assignment of kind refresh).
-    ``review``: the policy wants a person, and a request waits. ``held``: the guard does not hold, and the champion
-    goes on. Returns ``outcome``, ``reason``, ``report``, ``assignment``, ``request``, ``guard``. One run does it once.
+    ``review``: the policy wants a person, and a request waits. ``held``: the guard does not hold, or the policy wants
+    a person who cannot be asked now (another request waits), and the champion goes on.
+
+    Returns ``outcome``, ``reason``, ``report``, ``assignment``, ``request``, ``guard``. One run does it once.
     """
     ctx.fence()
     lock_decisions()
@@ -77,37 +80,48 @@ def guard_and_assign(*, ctx: RunContext, version: ModelVersion) -> dict[str, Any
         run_id=ctx.run.pk, candidate=version, champion=champion.version, policy=policy, judgement=judgement,
         evidence=evidence,
     )  # fmt: skip
-    if judgement.verdict == ELIGIBLE:
-        _serve_or_ask(version, evidence, body)
+    refused = _serve_or_ask(version, evidence, body) if judgement.verdict == ELIGIBLE else None
     facts = {"verdict": judgement.verdict, "failing": list(judgement.failing), **evidence["guard"]}
+    if refused is not None:
+        facts |= {"refused": str(refused), "refused_code": refused.code}
     record(event="refresh.guarded", subject=report, data=facts, correlation_id=ctx.run.correlation_id)
-    return _told(report)
+    return _told(report, refused)
 
 
-def _serve_or_ask(version: ModelVersion, evidence: dict[str, Any], body: PolicyBody) -> None:
+def _serve_or_ask(version: ModelVersion, evidence: dict[str, Any], body: PolicyBody) -> DomainError | None:
+    """Let it serve or ask for it; returns why it cannot be asked for now, which is an outcome and not a failure."""
     from forecasting.services.promotion import request_promotion
 
     if body.refresh_mode == "review":
-        request_promotion(
-            candidate=version, actor=None, reason="A refresh, which the policy wants a person to approve."
-        )
-        return
+        reason = "A refresh, which the policy wants a person to approve."
+        try:
+            request_promotion(candidate=version, actor=None, reason=reason)
+        except DomainError as error:
+            return error
+        return None
     champions.assign(
         version=version, kind=AssignmentKind.REFRESH, guard=evidence["guard"], reason=evidence["sentence"]
     )  # fmt: skip
+    return None
 
 
-def _told(report: GateReport) -> dict[str, Any]:
-    """What came of a guard's report."""
+def _told(report: GateReport, refused: DomainError | None = None) -> dict[str, Any]:
+    """What came of a guard's report. A retried run knows no more why nobody could be asked; the audit trail does."""
     assignment = ChampionAssignment.objects.filter(version=report.candidate, kind=AssignmentKind.REFRESH).first()
     request = PromotionRequest.objects.filter(gate_report=report).first()
     if request is not None:
         outcome = REVIEW
     else:
         outcome = ASSIGNED if assignment is not None and report.verdict == ELIGIBLE else HELD
+    reason = report.evidence["sentence"]
+    if outcome == HELD and report.verdict == ELIGIBLE:
+        why = f": {refused}" if refused is not None else "."
+        reason += (
+            f" But a person has to approve it, and no request could be made{why} Request it on the version's page."
+        )
     return {
         "outcome": outcome,
-        "reason": report.evidence["sentence"],
+        "reason": reason,
         "report": report.pk,
         "assignment": assignment.pk if outcome == ASSIGNED and assignment is not None else None,
         "request": request.pk if request is not None else None,
