@@ -24,6 +24,19 @@ class WrongRequest(ForecastingError):
     exit_status = 2
 
 
+class HorizonShort(WrongRequest):
+    """Forecasts that end before the order that they are for has been sold."""
+
+    code = "horizon_short"
+
+    def __init__(self, steps: int, needed: int, protection_days: int) -> None:
+        self.steps, self.needed, self.protection_days = steps, needed, protection_days
+        super().__init__(
+            f"A horizon of {steps} step(s) is shorter than the protection interval of {protection_days} days (the "
+            f"policy's lead time + review period), so the gate could not pass it. Ask for {needed} step(s) or more."
+        )
+
+
 # --- loading and training ---------------------------------------------------------------------------------------------
 
 

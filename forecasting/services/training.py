@@ -25,6 +25,7 @@ from forecasting.engine.types import TrainingWindow
 from forecasting.errors import (
     FamilyUnknown,
     HistoryShort,
+    HorizonShort,
     NothingToRefresh,
     PartitionBroken,
     SeriesUnusable,
@@ -34,7 +35,9 @@ from forecasting.errors import (
 from forecasting.models import ModelSpec, ModelVersion, VersionStatus
 from forecasting.models.registry import TrainingMode
 from forecasting.services import artifacts
+from forecasting.services.data_profile import active_profile
 from forecasting.services.loading import BACKTEST_ORIGINS, load_training, plan_window, require_history
+from forecasting.services.policy import active_policy, body_of
 from forecasting.services.pool import training_pool
 from ledger.context import RunContext
 from ledger.services.audit import record
@@ -77,7 +80,7 @@ def check_request(
 ) -> dict[str, Any]:
     """What a training run would do, checked before it is queued: mode, as_of, horizon, families as JSON values.
 
-    Raises WrongRequest and its kin, NothingToRefresh, NoDemandLoaded, HistoryShort.
+    Raises WrongRequest and its kin, NothingToRefresh, NoDemandLoaded, HistoryShort, HorizonShort.
     """
     mode = mode or TrainingMode.SEARCH
     if mode not in TrainingMode.values:
@@ -96,7 +99,17 @@ def check_request(
         horizon = approved
     chosen = check_families(families)
     day, steps = require_history(as_of=as_of, horizon=horizon)
+    if mode == TrainingMode.SEARCH:  # a refresh is not judged by what it costs
+        _require_protection(steps)
     return {"mode": str(mode), "as_of": day.isoformat(), "horizon": steps, "families": list(chosen)}
+
+
+def _require_protection(steps: int) -> None:
+    """An order is judged over lead time and review period: what forecasts less would open the holdout in vain."""
+    business, step_days = body_of(active_policy()).business_policy(), active_profile().step_days
+    needed = -(-business.protection_days // step_days)
+    if steps < needed:
+        raise HorizonShort(steps, needed, business.protection_days)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def test_run_chain__gate_says_no__status_1_and_the_json_is_whole(alpha, tmp_path
         ({"families": ""}, 2, "Known:"),
         ({"as_of": LAST + timedelta(days=3)}, 2, str(LAST)),
         ({"mode": "refresh"}, 2, "no champion"),
+        ({"horizon": 3}, 2, "protection interval of 7 days"),
         ({"horizon": 70}, 1, "days are needed"),
         ({"as_of": FIRST + timedelta(days=20)}, 1, "days are needed"),
     ],

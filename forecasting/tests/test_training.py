@@ -16,6 +16,7 @@ from forecasting.errors import (
     AsOfOutsideData,
     FamilyUnknown,
     HistoryShort,
+    HorizonShort,
     ManifestInvalid,
     NoDemandLoaded,
     NothingToRefresh,
@@ -23,12 +24,14 @@ from forecasting.errors import (
 )
 from forecasting.models import ForecastSet, ModelArtifact, ModelSpec, ModelVersion
 from forecasting.services import artifacts, champions, training
+from forecasting.services.policy import change_policy
 from forecasting.services.publishing import forecast_version
 from forecasting.tests.factories import promote
-from forecasting.tests.synthetic import FIRST, LAST, load, make_demand, train
+from forecasting.tests.synthetic import FIRST, LAST, activate, load, make_contract, make_demand, train
 from ledger.execution import run_inline
 from ledger.models import AuditEvent, Run, RunState
 from ledger.services import runs
+from tenants.roles import Role
 
 EMPTY: dict[str, Any] = {"mode": None, "as_of": None, "horizon": None, "families": None}
 
@@ -154,6 +157,38 @@ def test_check_request__cannot_be_done__refused_before_anything_is_queued(alpha,
     load(make_demand(stores=1, products=1))
     with pytest.raises(error):
         training.check_request(**{**EMPTY, **asked})
+
+
+def test_check_request__horizon_below_the_protection_interval__refused_with_both_numbers(alpha, make_user):
+    load(make_demand(stores=1, products=1))
+    assert training.check_request(**{**EMPTY, "horizon": 7})["horizon"] == 7
+    with pytest.raises(HorizonShort, match=r"horizon of 6 .* interval of 7 days") as caught:
+        training.check_request(**{**EMPTY, "horizon": 6})
+    assert caught.value.exit_status == 2 and "7 step(s) or more" in str(caught.value)
+    admin = make_user("tom", Role.TENANT_ADMIN)
+    change_policy(body={"business": {"lead_time_days": 10}}, actor=admin, reason="The depot moved")
+    with pytest.raises(HorizonShort, match=r"horizon of 14 .* interval of 15 days"):
+        training.check_request(**EMPTY)
+
+
+def test_check_request__weekly_steps__protection_interval_is_counted_in_whole_weeks(alpha, make_user):
+    activate(make_contract(grain="weekly"))
+    daily = make_demand(stores=1, products=1, days=60 * 7)
+    load(daily.take(list(range(6, daily.num_rows, 7))))
+    assert training.check_request(**{**EMPTY, "horizon": 1})["horizon"] == 1
+    admin = make_user("tom", Role.TENANT_ADMIN)
+    change_policy(body={"business": {"lead_time_days": 3}}, actor=admin, reason="The depot moved")
+    with pytest.raises(HorizonShort, match=r"horizon of 1 .* interval of 8 days"):
+        training.check_request(**{**EMPTY, "horizon": 1})
+    assert training.check_request(**{**EMPTY, "horizon": 2})["horizon"] == 2
+
+
+def test_check_request__refresh_of_a_horizon_that_is_too_short_now__goes_on(alpha, make_user):
+    load(make_demand(stores=1, products=2))
+    promote(train(horizon=7))
+    admin = make_user("tom", Role.TENANT_ADMIN)
+    change_policy(body={"business": {"lead_time_days": 10}}, actor=admin, reason="The depot moved")
+    assert training.check_request(**{**EMPTY, "mode": "refresh"})["horizon"] == 7
 
 
 def test_check_request__refresh_with_other_families_or_horizon__refused(alpha):
