@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,10 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from forecasting.management.commands._shared import write_json
+from forecasting.management.commands.run_chain import Command as RunChain
 from forecasting.models import Series
+from forecasting.services.chain import ChainOutcome
 from forecasting.services.exporting import COLUMNS
 from forecasting.services.publishing import forecast_version
 from forecasting.tests.factories import promote
@@ -138,6 +145,49 @@ def test_export_forecasts__nothing_to_export__status_2_and_no_file(alpha, tmp_pa
     assert "does not exist" in refused(2, "export_forecasts", "alpha", out=tmp_path / "no" / "f.csv")
     assert "cannot be written to" in refused(2, "export_forecasts", "alpha", out=Path("/proc/f.csv"))
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``room`` bytes, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["f.csv", "f.parquet"])
+def test_export_forecasts__disk_fills_while_writing__status_2_and_the_old_file_stays(alpha, tmp_path, name):
+    load(make_demand(stores=1, products=2))
+    forecast_version(ctx=None, version=train(horizon=7))
+    out = tmp_path / name
+    out.write_text("of yesterday")
+    with full_disk(room=64):
+        message = refused(2, "export_forecasts", "alpha", out=out, model_version="1", verbosity=0)
+    assert f"{out} could not be written (" in message
+    assert list(tmp_path.iterdir()) == [out] and out.read_text() == "of yesterday"
+
+
+def test_write_json__disk_fills__status_2_and_no_file(tmp_path):
+    with full_disk(room=64), pytest.raises(CommandError, match="could not be written") as caught:
+        write_json(tmp_path / "chain.json", {"run": "x" * 200})
+    assert caught.value.returncode == 2 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("request_id", [None, 9])
+def test_run_chain__eligible__says_why_no_request_was_made_where_none_was(request_id):
+    told = StringIO()
+    scores = {"wape": 0.3, "wape_naive": 0.4, "coverage80": None}
+    outcome = ChainOutcome(
+        run="r", mode="search", as_of="2017-05-31", version=2, spec="single_lightgbm", verdict="eligible", gates=[],
+        scores=scores, scores_of="holdout", forecasts=14, series=1, request=request_id,
+        request_reason="v1 is waiting for a decision already.", champion=None, seconds={"total": 1.0},
+    )  # fmt: skip
+    RunChain(stdout=told)._report(outcome)
+    said = "no request was made: v1 is waiting for a decision already." in told.getvalue()
+    assert said == (request_id is None) and not outcome.refused
 
 
 @pytest.mark.parametrize("command", ["run_chain", "export_forecasts"])

@@ -43,7 +43,20 @@ def check_target(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """As `whole_file`; a full disk or a lost permission is one line and CommandError (2), and ``path`` is as it was."""
+    try:
+        with whole_file(path) as temporary:
+            yield temporary
+    except OSError as error:
+        why = error.strerror or " ".join(str(error).split())
+        raise CommandError(
+            f"{path} could not be written ({why}); make room or name another place.", returncode=2
+        ) from error
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file wholly or not at all."""
-    with whole_file(path) as temporary:
+    """Write a JSON file wholly or not at all; CommandError (2) where it cannot be written."""
+    with written_whole(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n", encoding="utf-8")

@@ -10,10 +10,9 @@ from django_tenants.utils import tenant_context
 
 from forecasting import selectors
 from forecasting.errors import VersionUnknown
-from forecasting.management.commands._shared import check_target, day, domain_errors
+from forecasting.management.commands._shared import check_target, day, domain_errors, written_whole
 from forecasting.models import ForecastSet
 from forecasting.services.exporting import export_csv, export_parquet
-from ledger.files import whole_file
 from tenants.selectors import get_tenant
 
 _WRITERS = {".csv": export_csv, ".parquet": export_parquet}
@@ -43,7 +42,7 @@ class Command(BaseCommand):
             raise CommandError(f"{target.name} ends neither in .csv nor in .parquet.", returncode=2)
         with domain_errors(), tenant_context(get_tenant(options["schema"])):
             found = _find(options["model_version"], options["as_of"])
-            with whole_file(target) as temporary:
+            with written_whole(target) as temporary:
                 rows = write(found, temporary)
         self.stdout.write(f"{rows} forecasts of {found} written to {target}")
 

@@ -12,6 +12,7 @@ from django_tenants.utils import tenant_context
 from tqdm import tqdm
 
 from forecasting.management.commands._shared import check_target, day, domain_errors, write_json
+from forecasting.models.gate import Verdict
 from forecasting.services.chain import ChainOutcome, run_chain_inline
 from ledger.jobs import job_title
 from tenants.selectors import get_tenant
@@ -91,9 +92,9 @@ class Command(BaseCommand):
                 )
         finally:
             progress.close()
+        self._report(outcome)  # first: what the chain came to is told even where the file cannot be written
         if target is not None:
             write_json(target, {"tenant": options["schema"], **outcome.to_json()})
-        self._report(outcome)
         if outcome.refused:
             raise CommandError(outcome.request_reason, returncode=1)
 
@@ -112,6 +113,8 @@ class Command(BaseCommand):
         for row in outcome.gates:
             if not row["passed"]:
                 self.stdout.write(f"  {row['name']}: {row['reason']}")
+        if outcome.verdict == Verdict.ELIGIBLE and outcome.request is None:
+            self.stdout.write(f"  no request was made: {outcome.request_reason}")
 
 
 def _number(value: float | None) -> str:
