@@ -82,7 +82,8 @@ def start_judgement(*, actor: AbstractBaseUser | None, version: int | ModelVersi
     to the request. Needs analyst or tenant_admin, or None for the system.
 
     version: its number, or the version. The reason is kept with the opening of the holdout, which is not the first.
-    Raises RoleRequired, TenantSuspended, ReasonMissing, VersionUnknown, CandidateNotJudgeable, RunAlreadyLive.
+    Raises RoleRequired, TenantSuspended, ReasonMissing, VersionUnknown, CandidateNotJudgeable, HorizonShort,
+    RunAlreadyLive.
     """
     _may_start(actor)
     reason = clean_reason(reason, "judge this version")
@@ -93,6 +94,7 @@ def start_judgement(*, actor: AbstractBaseUser | None, version: int | ModelVersi
         raise CandidateNotJudgeable(found.label, "it is champion already.")
     if found.status not in PROMOTABLE:
         raise CandidateNotJudgeable(found.label, f"its status is {found.status}.")
+    training.require_protection(int(found.spec.body["horizon"]))
     inputs = {
         "version": found.number,
         "mode": found.mode,

@@ -100,12 +100,13 @@ def check_request(
     chosen = check_families(families)
     day, steps = require_history(as_of=as_of, horizon=horizon)
     if mode == TrainingMode.SEARCH:  # a refresh is not judged by what it costs
-        _require_protection(steps)
+        require_protection(steps)
     return {"mode": str(mode), "as_of": day.isoformat(), "horizon": steps, "families": list(chosen)}
 
 
-def _require_protection(steps: int) -> None:
-    """An order is judged over lead time and review period: what forecasts less would open the holdout in vain."""
+def require_protection(steps: int) -> None:
+    """Raise HorizonShort where ``steps`` of the grain do not cover lead time and review period of the policy: an order
+    is judged over both, and the holdout would be opened in vain."""
     business, step_days = body_of(active_policy()).business_policy(), active_profile().step_days
     needed = -(-business.protection_days // step_days)
     if steps < needed:

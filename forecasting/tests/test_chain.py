@@ -12,9 +12,17 @@ from django.utils import timezone
 from django_tenants.utils import tenant_context
 
 from forecasting import selectors
-from forecasting.errors import CandidateNotJudgeable, FamilyUnknown, NothingToRefresh, ReasonMissing, VersionUnknown
+from forecasting.errors import (
+    CandidateNotJudgeable,
+    FamilyUnknown,
+    HorizonShort,
+    NothingToRefresh,
+    ReasonMissing,
+    VersionUnknown,
+)
 from forecasting.models import ForecastSet, GateReport, HoldoutAccess, ModelVersion, PromotionRequest
 from forecasting.services import chain
+from forecasting.services.policy import change_policy
 from forecasting.tests.factories import make_candidate, promote
 from forecasting.tests.synthetic import LAST, load, make_demand, train
 from integrations.errors import TenantSuspended
@@ -107,6 +115,15 @@ def test_start_judgement__eligible__its_outputs_lead_to_the_request(alpha):
     assert run.inputs == carried
     step = chain.next_step(run.kind, {**run.inputs, "report": 1, "verdict": "eligible", "failing": []})
     assert step == (chain.REQUEST, carried, run.scope)
+
+
+def test_start_judgement__policy_now_looks_further_than_the_version__holdout_is_not_opened_for_it(alpha, make_user):
+    version = make_candidate(horizon=7)
+    admin = make_user("tom", Role.TENANT_ADMIN)
+    change_policy(body={"business": {"lead_time_days": 10}}, actor=admin, reason="The depot moved")
+    with pytest.raises(HorizonShort, match=r"horizon of 7 .* interval of 15 days"):
+        chain.start_judgement(actor=admin, version=version, reason="The policy changed")
+    assert not Run.objects.filter(kind=chain.GATE).exists() and not HoldoutAccess.objects.exists()
 
 
 def test_start_judgement__no_role_or_reason_or_cannot_be_judged__refused(alpha, make_user):
