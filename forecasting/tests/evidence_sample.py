@@ -11,11 +11,29 @@ from forecasting.models import ModelVersion, Series
 HOLDOUT_START, HOLDOUT_END = date(2026, 3, 4), date(2026, 3, 31)
 
 
+OPERATIONS: dict[str, Any] = {
+    "slo_critical": 0,
+    "open_sev1": 0,
+    "readiness": {
+        "state": "production_tier_candidate",
+        "facts": {
+            "history_days": 120,
+            "stores": 2,
+            "products": 2,
+            "candidate_samples": 224,
+            "champion": None,
+            "champion_samples": 0,
+        },
+        "missing": ["0 accuracy samples of a serving champion, needs 30"],
+    },
+}
+
+
 def sample_evidence(
     candidate: ModelVersion, champion: ModelVersion | None, *, factor: float, confidence: str, accesses: int
 ) -> dict[str, Any]:
     """See ``forecasting.engine.evidence`` for what each part means."""
-    from forecasting.tests.factories import ORIGINS, business_set, score_set
+    from forecasting.tests.factories import business_set, score_set
 
     ours, theirs = score_set(factor).to_json(), score_set(1.0).to_json()
     stores = ("store-1", "store-2")
@@ -29,18 +47,7 @@ def sample_evidence(
             "champion_spec": champion.spec.label if champion is not None else "single_seasonal_naive",
         },
         "currency": "EUR",
-        "holdout": {
-            "start": HOLDOUT_START.isoformat(),
-            "end": HOLDOUT_END.isoformat(),
-            "days": 28,
-            "origins": [day.isoformat() for day in ORIGINS],
-            "horizon": 14,
-            "series": 8,
-            "rows": 224,
-            "accesses": accesses,
-            "budget": 1,
-            "openings": [{"by": "system", "at": "2026-04-01T06:00:00+00:00", "reason": ""}] * accesses,
-        },
+        "holdout": _holdout(accesses),
         "scores": {"candidate": {**ours, "by_store": {}}, "champion": {**theirs, "by_store": {}}},
         "weeks": [
             {
@@ -91,22 +98,7 @@ def sample_evidence(
         "differences": [_difference(k, factor) for k in range(min(10, Series.objects.count()))],
         "rolling_origin": {"candidate": ours["overall"], "champion": theirs["overall"]},
         "realised": [],
-        "operations": {
-            "slo_critical": 0,
-            "open_sev1": 0,
-            "readiness": {
-                "state": "production_tier_candidate",
-                "facts": {
-                    "history_days": 120,
-                    "stores": 2,
-                    "products": 2,
-                    "candidate_samples": 224,
-                    "champion": None,
-                    "champion_samples": 0,
-                },
-                "missing": ["0 accuracy samples of a serving champion, needs 30"],
-            },
-        },
+        "operations": OPERATIONS,
         "sentence": "",
     }
 
@@ -142,4 +134,21 @@ def _difference(k: int, factor: float) -> dict[str, Any]:
         "actual": actual,
         "candidate": [round(y * 0.97, 3) for y in actual],
         "champion": [round(y * 1.08, 3) for y in actual],
+    }
+
+
+def _holdout(accesses: int) -> dict[str, Any]:
+    from forecasting.tests.factories import ORIGINS
+
+    return {
+        "start": HOLDOUT_START.isoformat(),
+        "end": HOLDOUT_END.isoformat(),
+        "days": 28,
+        "origins": [day.isoformat() for day in ORIGINS],
+        "horizon": 14,
+        "series": 8,
+        "rows": 224,
+        "accesses": accesses,
+        "budget": 1,
+        "openings": [{"by": "system", "at": "2026-04-01T06:00:00+00:00", "reason": ""}] * accesses,
     }

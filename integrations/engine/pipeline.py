@@ -52,20 +52,12 @@ def read_batch(
 ) -> BatchResult:
     """Validate the files of one batch and make them canonical.
 
-    `files` gives the paths by role, in the order they are read (`match_files` finds them). `as_of` is the day that
+    `files` gives the paths by role, in the order they are read. `as_of` is the day that
     future and history are measured from; without it, the newest day in the data. `progress(done, total, message)`
     counts bytes.
     Nothing is raised for bad data: every problem is a finding. Raises `ConservationBroken` on a defect of ours.
     """
     return _Batch(contract, files, as_of, progress).run()
-
-
-def match_files(contract: DataContract, place: Path) -> dict[Role, tuple[Path, ...]]:
-    """The files of each declared role under a folder, by the contract's patterns, or one transactions file."""
-    if place.is_file():
-        return {Role.TRANSACTIONS: (place,)}
-    found = {role: tuple(sorted(place.glob(spec.pattern))) for role, spec in contract.files.by_role().items()}
-    return {role: paths for role, paths in found.items() if paths}
 
 
 class _Batch:

@@ -57,7 +57,7 @@ def value(scores: ScoreSet, name: str) -> float:
     return found
 
 
-def sane(made: pd.DataFrame, horizon: int, series: int) -> None:
+def assert_sane(made: pd.DataFrame, horizon: int, series: int) -> None:
     """Every series and step once; finite, not negative, ordered."""
     assert len(made) == horizon * series and not made.duplicated(["unique_id", "ds"]).any()
     values = made[["lo95", "lo80", "yhat", "hi80", "hi95"]].to_numpy()
@@ -108,7 +108,7 @@ def test_save_and_load__all_families__forecasts_bit_identical_also_after_rolling
 
 def test_forecast__family_and_flags__say_who_really_made_it(small, blend):
     made = blend.forecast(small.upto(small.last_day - pd.Timedelta(days=13)), 5)
-    sane(made, 5, 6)
+    assert_sane(made, 5, 6)
     by_series = made.groupby("unique_id")[["family", "flags"]].first()
     mixed = by_series["family"] == "lightgbm+prophet"
     assert mixed.sum() == 2 and by_series.loc[mixed, "flags"].eq("fit_age:7").all()
@@ -216,7 +216,7 @@ def odd() -> tuple[Panel, pd.DataFrame]:
 
 
 def test_forecast__odd_series_together__all_sane(odd: tuple[Panel, pd.DataFrame]):
-    sane(odd[1], 28, 13)
+    assert_sane(odd[1], 28, 13)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_forecast__series_never_seen_in_training__cold_start_and_wider(panel, mo
     new = rows.loc[rows["unique_id"] == 1].tail(60).assign(unique_id=99)
     more = build_panel(pd.concat([rows, new]), static=statics(24), regressors=panel.regressors, country="US")
     made = model.forecast(more, 7)
-    sane(made, 7, 25)
+    assert_sane(made, 7, 25)
     fresh = made.loc[made["unique_id"] == 99]
     assert fresh["flags"].str.contains("cold_start").all() and (fresh["yhat"] > 0).all()
 
@@ -272,7 +272,7 @@ def test_weekly_grain__whole_path__works(calibration):
     spec = ModelSpec(("lightgbm", "seasonal_naive"), horizon=4, season_length=52, grain="W", params=FAST)
     found = train.evaluate(panel, spec, origins=2)
     made = fit(panel, spec, found.calibration).forecast(panel, 4)
-    sane(made, 4, 8)
+    assert_sane(made, 4, 8)
     assert made["ds"].dt.dayofweek.eq(6).all()
     assert value(found.scores, "wape") < 0.5 and set(found.scores.by_week) == {"1", "2", "3", "4"}
 

@@ -58,3 +58,11 @@ def rows(result: BatchResult) -> list[tuple[str, str, str, float]]:
     """(store, product, day, quantity) of the demand."""
     table = result.demand
     return [(row["store_id"], row["product_id"], row["date"].isoformat(), row["quantity"]) for row in table.to_pylist()]
+
+
+def match_files(contract: DataContract, place: Path) -> dict[Role, tuple[Path, ...]]:
+    """The files of each declared role under a folder, by the contract's patterns, or one transactions file."""
+    if place.is_file():
+        return {Role.TRANSACTIONS: (place,)}
+    found = {role: tuple(sorted(place.glob(spec.pattern))) for role, spec in contract.files.by_role().items()}
+    return {role: paths for role, paths in found.items() if paths}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from integrations.engine.contract_model import Role
-from integrations.engine.pipeline import match_files, read_batch
-from integrations.engine.tests.helpers import HEAD, LOOSE, codes, contract, read, rows
+from integrations.engine.pipeline import read_batch
+from integrations.engine.tests.helpers import HEAD, LOOSE, codes, contract, match_files, read, rows
 
 SALE, RETURN = "2017-01-02,A,milk,5,2\n", "2017-01-02,A,milk,-2,2\n"
 

@@ -1,0 +1,111 @@
+"""Lapse: a request ends when what it was judged on no longer holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from forecasting.errors import (
+    PromotionNotEligible,
+    RequestLapsed,
+    RequestNotPending,
+)
+from forecasting.models import ChampionAssignment, PromotionRequest, RequestState
+from forecasting.services import champions
+from forecasting.services.policy import change_policy
+from forecasting.services.promotion import (
+    approve_promotion,
+    lapse_stale,
+    reject_promotion,
+    why_stale,
+    withdraw_promotion,
+)
+from forecasting.tests.factories import (
+    make_blocked_report,
+    make_candidate,
+    make_pending_request,
+    make_person,
+    make_report,
+    promote,
+)
+from forecasting.tests.promotion_state import pending_on_the_heartbeat, state_of
+from ledger.models import AuditEvent
+from tenants.models import Heartbeat, Tenant
+from tenants.roles import Role
+
+
+@pytest.mark.parametrize("decide", [approve_promotion, reject_promotion])
+def test_decision__policy_changed__lapses_the_request(alpha: Tenant, decide) -> None:
+    request = make_pending_request()
+    change_policy(body={"request_valid_days": 9}, actor=make_person("admin", Role.TENANT_ADMIN), reason="More time")
+    request.refresh_from_db()
+    assert request.state == RequestState.LAPSED and "policy is v2" in request.decision_reason
+    with pytest.raises(RequestNotPending, match="lapsed"):
+        decide(request_id=request.pk, actor=make_person("decider", Role.REVIEWER), reason="Sure")
+
+
+def test_approval__champion_changed__lapses_the_request(alpha: Tenant) -> None:
+    before = promote()
+    request = make_pending_request(make_candidate(family="prophet"))
+    champions.assign(version=make_candidate(), kind="refresh", reason="Beside the request")
+    request.refresh_from_db()
+    assert request.state == RequestState.LAPSED
+    assert f"judged against {before.version.label}" in request.decision_reason
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda r: make_report(r.candidate, factor=0.9), "judged again"),
+        (lambda r: make_blocked_report(r.candidate), "judged again"),
+        (lambda r: r.candidate.artifacts.filter(role="serving").update(sha256="f" * 64), "files"),
+        (lambda r: type(r.candidate).objects.filter(pk=r.candidate_id).update(manifest={"changed": 1}), "manifest"),
+        (lambda r: type(r.candidate).objects.filter(pk=r.candidate_id).update(status="retired"), "is retired"),
+    ],
+    ids=["judged_again", "blocked_now", "file_altered", "manifest_altered", "retired"],
+)
+def test_approval__evidence_changed__lapses_and_promotes_nothing(alpha: Tenant, damage, why: str) -> None:
+    request = make_pending_request()
+    assert why_stale(request) is None
+    damage(request)
+    request = PromotionRequest.objects.get(pk=request.pk)
+    assert why in (why_stale(request) or "")
+    with pytest.raises(RequestLapsed, match=why):
+        approve_promotion(request_id=request.pk, actor=make_person("decider", Role.REVIEWER), reason="Sure")
+    request.refresh_from_db()
+    assert request.state == RequestState.LAPSED and why in request.decision_reason
+    assert not ChampionAssignment.objects.exists() and pending_on_the_heartbeat() == 0
+    assert AuditEvent.objects.filter(event="promotion.lapsed", subject_id=str(request.pk)).count() == 1
+
+
+def test_request__after_its_days__lapses(alpha: Tenant) -> None:
+    request = make_pending_request()
+    assert timedelta(days=6, hours=23) < request.expires_at - timezone.now() <= timedelta(days=7)
+    assert lapse_stale(now=request.expires_at - timedelta(seconds=1)) == []
+    assert lapse_stale(now=request.expires_at) == [request]
+    assert state_of(request) == RequestState.LAPSED
+    assert lapse_stale(now=request.expires_at) == []
+
+
+def test_approval__expired_request__is_refused(alpha: Tenant) -> None:
+    request = make_pending_request()
+    withdraw_promotion(request_id=request.pk, actor=request.requested_by)
+    old = PromotionRequest.objects.create(
+        candidate=request.candidate, gate_report=request.gate_report, evidence_hash=request.evidence_hash, reason="Old",
+        requested_by_name="asker", expires_at=timezone.now() - timedelta(minutes=1),
+    )  # fmt: skip
+    with pytest.raises(RequestLapsed, match="not decided by"):
+        approve_promotion(request_id=old.pk, actor=make_person("decider", Role.REVIEWER), reason="Sure")
+    assert state_of(old) == RequestState.LAPSED
+
+
+def test_approval__incident_opened_since__waits_until_it_is_closed(alpha: Tenant) -> None:
+    request, decider = make_pending_request(), make_person("decider", Role.REVIEWER)
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1)
+    with pytest.raises(PromotionNotEligible, match="incident"):
+        approve_promotion(request_id=request.pk, actor=decider, reason="Sure")
+    assert state_of(request) == RequestState.PENDING
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0)
+    assert approve_promotion(request_id=request.pk, actor=decider, reason="Sure").version == request.candidate
