@@ -11,7 +11,8 @@ import pytest
 from integrations.demo import CONTRACTS, source, write
 from integrations.demo.shape import deal, stores_by_volume, till_days, top_lines
 from integrations.engine.contract import load_contract
-from integrations.engine.pipeline import match_files, read_batch
+from integrations.engine.pipeline import read_batch
+from integrations.services.files import match_files
 
 TENANTS = ("smb_tenant_a", "smb_tenant_b", "enterprise_like")
 
@@ -61,7 +62,9 @@ def written(tmp_path, monkeypatch, sales, products):
 def test_demo__each_tenant__passes_its_own_contract_and_keeps_every_piece(written, tenant):
     folder, report = written
     contract = load_contract((CONTRACTS / f"{tenant}.yaml").read_bytes())
-    result = read_batch(contract, match_files(contract, folder / tenant), as_of=date(2030, 1, 1))
+    result = read_batch(
+        contract, match_files(contract=contract, data=folder / tenant, max_bytes=2**40), as_of=date(2030, 1, 1)
+    )
     assert result.findings == ()
     assert result.verdict == "passed"
     assert result.units == pytest.approx(report[tenant]["sold"])
@@ -73,7 +76,7 @@ def test_demo__each_tenant__passes_its_own_contract_and_keeps_every_piece(writte
 def test_demo__tenant_b__has_returns_beside_its_sales(written):
     folder, report = written
     contract = load_contract((CONTRACTS / "smb_tenant_b.yaml").read_bytes())
-    result = read_batch(contract, match_files(contract, folder / "smb_tenant_b"))
+    result = read_batch(contract, match_files(contract=contract, data=folder / "smb_tenant_b", max_bytes=2**40))
     assert result.returned_units == pytest.approx(report["smb_tenant_b"]["returned"])
     assert 0 < result.returned_units < 0.05 * result.units
 
@@ -81,7 +84,7 @@ def test_demo__tenant_b__has_returns_beside_its_sales(written):
 def test_demo__promotion_plan__runs_past_the_last_sale(written):
     folder, _ = written
     contract = load_contract((CONTRACTS / "enterprise_like.yaml").read_bytes())
-    result = read_batch(contract, match_files(contract, folder / "enterprise_like"))
+    result = read_batch(contract, match_files(contract=contract, data=folder / "enterprise_like", max_bytes=2**40))
     assert result.future is not None
     last_plan = max(result.future["date"].to_pylist())
     assert (last_plan - max(result.demand["date"].to_pylist())).days >= 28
