@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from django.db.models import Max, Min, OuterRef, Q, Subquery, Sum
+from django.db.models import Max, Min, Q
 
 from forecasting.errors import VersionUnknown
 from forecasting.models import (
-    AccuracyRecord,
     ChampionAssignment,
     Channel,
     Demand,
     ForecastPath,
     ForecastSet,
     ModelVersion,
-    Series,
     VersionStatus,
 )
 
@@ -158,69 +155,3 @@ def path_points(path: ForecastPath) -> list[ForecastPoint]:
         ForecastPoint(path.start_date + timedelta(days=k * path.step_days), k + 1, *values)
         for k, values in enumerate(arrays)
     ]
-
-
-def forecast_of(series_id: int, forecast_set: ForecastSet) -> list[ForecastPoint]:
-    """The forecast of one series in a set; empty where the set does not hold it."""
-    path = ForecastPath.objects.filter(series_id=series_id, forecast_set=forecast_set).first()
-    return [] if path is None else path_points(path)
-
-
-# --- accuracy and overviews -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RealisedAccuracy:
-    """Errors of a version's forecasts on what came, pooled over its sets; None with no rows or a zero denominator."""
-
-    wape: float | None
-    wape_naive: float | None
-    bias: float | None
-    coverage80: float | None
-    rows: int
-    sets: int
-    until: date | None
-
-
-def realised_accuracy(
-    version: ModelVersion, *, since: date | None = None, until: date | None = None, channel: str = Channel.LIVE
-) -> RealisedAccuracy:
-    """Pool the newest record of each of a version's sets, of origins between two days (both included)."""
-    newest = AccuracyRecord.objects.filter(forecast_set=OuterRef("forecast_set")).order_by("-actuals_until")
-    rows = AccuracyRecord.objects.filter(
-        version=version, forecast_set__channel=channel, pk=Subquery(newest.values("pk")[:1])
-    )
-    if since is not None:
-        rows = rows.filter(forecast_set__origin_date__gte=since)
-    if until is not None:
-        rows = rows.filter(actuals_until__lte=until)
-    records = list(rows)
-    sums = {
-        k: sum(float(r.scores["sums"][k]) for r in records)
-        for k in ("absolute", "naive", "signed", "actual", "inside80")
-    }
-    count = sum(r.rows for r in records)
-    actual = sums["actual"]
-
-    def share(name: str) -> float | None:
-        return sums[name] / actual if actual > 0 else None
-
-    return RealisedAccuracy(
-        wape=share("absolute"),
-        wape_naive=share("naive"),
-        bias=share("signed"),
-        coverage80=sums["inside80"] / count if count else None,
-        rows=count,
-        sets=len(records),
-        until=max((r.actuals_until for r in records), default=None),
-    )
-
-
-def busiest_series(limit: int = 10, *, days: int = 28) -> Sequence[Series]:
-    """The series that sold most in the last `days` days of demand."""
-    newest = newest_day()
-    if newest is None:
-        return []
-    window = Q(demand__date__gt=newest - timedelta(days=days))
-    rows = Series.objects.annotate(sold=Sum("demand__quantity", filter=window, default=0.0))
-    return list(rows.order_by("-sold", "store_id", "product_id")[:limit])

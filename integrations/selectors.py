@@ -6,9 +6,8 @@ from datetime import date
 
 from django.db.models import Max
 
-from integrations.models import Contract, IngestBatch, Source
+from integrations.models import IngestBatch, Source
 from integrations.models.batch import BatchState
-from integrations.models.source import ContractState, SourceState
 
 
 def loaded_batch(*, source: Source, fingerprint: str) -> IngestBatch | None:
@@ -20,11 +19,3 @@ def newest_day() -> date | None:
     """The newest day of sales over all sources of the tenant."""
     newest: date | None = Source.objects.aggregate(newest=Max("data_until"))["newest"]
     return newest
-
-
-def active_contract(*, source_name: str | None = None) -> Contract | None:
-    """The active contract of the named source, or of the active source that synced last. None where there is none."""
-    rows = Contract.objects.filter(state=ContractState.ACTIVE).select_related("source")
-    if source_name is not None:
-        return rows.filter(source__name=source_name).first()
-    return rows.filter(source__state=SourceState.ACTIVE).order_by("-source__last_sync_at", "source__name").first()

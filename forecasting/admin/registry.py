@@ -221,7 +221,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             obj=version,
             form=form,
             lead=f"You put {version} before today’s gates. Where it passes, approval is asked for.",
-            lines=[f"Its sealed holdout was opened {opened} time(s). The reviewer sees every opening with its reason."],
+            lines=[f"Times its sealed holdout was opened: {opened}. The reviewer sees every opening with its reason."],
             submit="Judge again",
             back=self.url("change", version.pk),
         )

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-HIGHER_IS_BETTER = frozenset({"fva"})
 SCORE_NAMES = ("wape", "bias", "rmsse", "wrmsse", "mase", "coverage80", "coverage95", "winkler80", "scrps", "fva")
 NO_ROWS = "no rows with a known actual"
 

@@ -186,10 +186,6 @@ class ModelSpec:
             if any(w < 0 for w in row.values()) or abs(sum(row.values()) - 1.0) > 1e-9:
                 raise ValueError(f"weights of {name} must be non-negative and sum to 1, not {dict(row)}")
 
-    def weights_of(self, demand_class: str) -> Mapping[str, float]:
-        """Weights of a demand class, or those of "*"."""
-        return self.weights.get(demand_class, self.weights[ANY_CLASS])
-
     @property
     def mode(self) -> str:
         """ "single_<family>" when one family carries everything, else "ensemble"."""

@@ -19,6 +19,10 @@ from forecasting.tests.factories import promote
 from forecasting.tests.synthetic import LAST, activate, load, make_contract, make_demand, train
 
 
+def _of_first_series(made: ForecastSet) -> list[selectors.ForecastPoint]:
+    return selectors.path_points(made.paths.get(series=Series.objects.earliest("pk")))
+
+
 def test_forecast_version__stored_paths__are_the_fits_own_figures_to_the_last_bit(alpha):
     load(make_demand(stores=1, products=3))
     version = train(horizon=10)
@@ -31,7 +35,7 @@ def test_forecast_version__stored_paths__are_the_fits_own_figures_to_the_last_bi
         assert (path.family, path.flags, path.step_days) == ("seasonal_naive", [], 1)
         for name in ("yhat", "lo80", "hi80", "lo95", "hi95"):
             assert getattr(path, name) == rows[name].tolist()
-    points = selectors.forecast_of(Series.objects.earliest("pk").pk, made)
+    points = _of_first_series(made)
     assert [p.horizon for p in points] == list(range(1, 11)) and points[-1].day == LAST + timedelta(days=10)
 
 
@@ -42,7 +46,7 @@ def test_forecast_version__later_origin__rolls_forward_without_a_refit(alpha, fe
     first = forecast_version(ctx=None, version=version, origin=LAST - timedelta(days=14))
     later = forecast_version(ctx=None, version=version)
     assert (later.origin_date, later.fit_age_days) == (LAST, 14)
-    ahead = [selectors.forecast_of(Series.objects.earliest("pk").pk, made) for made in (first, later)]
+    ahead = [_of_first_series(made) for made in (first, later)]
     assert ahead[1][0].day == LAST + timedelta(days=1)
     assert set(ModelArtifact.objects.values_list("path", "sha256")) == files
     # New days enter through the lags: other days of demand, another forecast.
@@ -50,8 +54,8 @@ def test_forecast_version__later_origin__rolls_forward_without_a_refit(alpha, fe
         cursor.execute("UPDATE forecasting_demand SET quantity = 3 * quantity WHERE date > %s", [first.origin_date])
     ForecastSet.objects.all().delete()
     again = [forecast_version(ctx=None, version=version, origin=day) for day in (first.origin_date, LAST)]
-    assert selectors.forecast_of(Series.objects.earliest("pk").pk, again[0]) == ahead[0]
-    assert selectors.forecast_of(Series.objects.earliest("pk").pk, again[1])[0].yhat > 1.5 * ahead[1][0].yhat
+    assert _of_first_series(again[0]) == ahead[0]
+    assert _of_first_series(again[1])[0].yhat > 1.5 * ahead[1][0].yhat
 
 
 def test_forecast_version__origin_inside_the_fit_or_after_the_data__refused(alpha):

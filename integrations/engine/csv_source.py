@@ -189,10 +189,6 @@ def map_line_ends(block: bytes) -> NDArray[np.int64]:
     return map_records(block.replace(b'"', b" "), ",").line_ends
 
 
-def _raw_text(data: bytes) -> str:
-    return data.decode(errors="replace").rstrip("\r\n")[:RAW_LIMIT]
-
-
 class _Locator:
     """Finds line number and raw text of well-formed rows; the record map is made at the first call only."""
 

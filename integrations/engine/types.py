@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -87,6 +86,3 @@ class BatchResult:
     def total(self, counter: str) -> int:
         """The sum of one of `rows_read`, `rows_loaded`, `rows_merged`, `rows_rejected` over all files."""
         return sum(int(getattr(result, counter)) for result in self.files)
-
-
-FileMap = Mapping[Role, "tuple[Path, ...] | list[Path]"]

@@ -10,7 +10,6 @@ from pathlib import Path
 from integrations.engine.contract import DataContract, Role
 from integrations.errors import FileFitsSeveralRoles, FilesMissing, FileUnusable
 
-FileMap = Mapping[Role, Sequence[Path]]
 _BLOCK = 4 * 1024 * 1024
 
 
