@@ -50,6 +50,7 @@ bench: $(VENV)/.installed-dev ## Speed, as ratios in one run
 
 docs: $(VENV)/.installed ## Documents that are made from the code
 	$(MANAGE) settings_table
+	$(MANAGE) dry_runs
 
 lock: $(VENV)/.installed-dev ## Resolve requirements*.in again
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 requirements.in -o requirements.txt

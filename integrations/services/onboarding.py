@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,15 @@ def onboard(
     files: Mapping[Role, Sequence[Path]],
     actor: AbstractBaseUser | None,
     dry_run: bool = False,
+    as_of: date | None = None,
     listener: Listener | None = None,
 ) -> OnboardResult:
     """Judge the files and, unless ``dry_run``, load them in this process as a run that the ledger shows.
 
     A contract that the source does not have yet becomes its next version, active once its first batch has passed. A dry
-    run writes nothing to the database; its artifacts go to the tenant's storage. A verdict other than `passed` is a
-    result, not an error. ``actor`` is a tenant admin, or None for the system.
+    run writes nothing to the database; its artifacts go to the tenant's storage, and with ``as_of``, the day that
+    future and history are measured from instead of today, the same files give the same bytes on any day. A verdict
+    other than `passed` is a result, not an error. ``actor`` is a tenant admin, or None for the system.
 
     Raises ``TenantSuspended``, ``ContractOfAnotherTenant``, ``SourceTypeDiffers``, ``SourcePaused``,
     ``FileChangedWhileRead``, ``RunAlreadyLive``, ``RoleRequired``.
@@ -83,7 +86,7 @@ def onboard(
         require_role(actor, TenantRole.TENANT_ADMIN)
     check_open(contract=contract)
     if dry_run:
-        return _dry_run(contract, files, listener)
+        return _dry_run(contract, files, as_of, listener)
     end_leftovers(kind=KIND, scope=contract.source)  # of an onboarding that was killed
     try:
         run = run_inline(
@@ -159,9 +162,11 @@ def _identity(batch: IngestBatch) -> dict[str, Any]:
     }
 
 
-def _dry_run(contract: DataContract, files: Mapping[Role, Sequence[Path]], listener: Listener | None) -> OnboardResult:
+def _dry_run(
+    contract: DataContract, files: Mapping[Role, Sequence[Path]], as_of: date | None, listener: Listener | None
+) -> OnboardResult:
     fingerprint, hashes = fingerprint_of(files, contract_sha256(contract))
-    result = read_files(contract=contract, files=files, hashes=hashes, progress=listener)
+    result = read_files(contract=contract, files=files, hashes=hashes, as_of=as_of, progress=listener)
     source = Source.objects.filter(name=contract.source).first()
     known = selectors.loaded_batch(source=source, fingerprint=fingerprint) if source is not None else None
     folder = f"ingest/{contract.source}/dry-{fingerprint[:16]}"

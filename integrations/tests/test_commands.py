@@ -160,6 +160,18 @@ def test_onboard__sound_folder__loads_and_again_is_a_no_op(
     assert len(probe_rows()) == 3
 
 
+def test_onboard__dry_run_as_of_a_day__measures_the_future_from_it(
+    sink: ProbeSink, shop: Shop, contract_path: Path
+) -> None:
+    shop.write(*GOOD)
+    args = onboard_args(shop, contract_path, "--dry-run")
+    assert "nothing was loaded" in run("onboard", *args, "--as-of", "2024-02-28")
+    status, message = refused("onboard", *args, "--as-of", "2024-01-01")
+    assert status == 1 and "days after 2024-01-01" in message
+    status, message = refused("onboard", *onboard_args(shop, contract_path, "--as-of", "2024-02-28"))
+    assert status == 2 and "--dry-run" in message
+
+
 def test_onboard__dry_run__says_so(sink: ProbeSink, shop: Shop, contract_path: Path) -> None:
     shop.write(*GOOD)
     assert "nothing was loaded" in run("onboard", *onboard_args(shop, contract_path, "--dry-run"))

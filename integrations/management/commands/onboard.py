@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ class Command(BaseCommand):
             "--data", type=Path, required=True, help="the transactions file, or a folder with the contract's files"
         )
         parser.add_argument("--dry-run", action="store_true", help="judge only; write nothing to the database")
+        parser.add_argument(
+            "--as-of",
+            type=date.fromisoformat,
+            metavar="DATE",
+            help="with --dry-run: measure future and history from this day (YYYY-MM-DD) instead of today",
+        )
         parser.add_argument("--json", type=Path, metavar="OUT", help="write the report here, whatever the verdict")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -53,6 +60,8 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(_closing(result, time.perf_counter() - started)))
 
     def _onboard(self, options: dict[str, Any]) -> OnboardResult:
+        if options["as_of"] and not options["dry_run"]:
+            raise CommandError("--as-of is for --dry-run: what is loaded is judged as of today.", returncode=2)
         tenant = get_tenant(options["schema"])
         contract = reporting.read_contract(options["contract"])
         check_tenant(contract=contract, schema_name=tenant.schema_name)
@@ -61,7 +70,12 @@ class Command(BaseCommand):
         try:
             with schema_context(tenant.schema_name):
                 return onboard(
-                    contract=contract, files=files, actor=None, dry_run=options["dry_run"], listener=progress
+                    contract=contract,
+                    files=files,
+                    actor=None,
+                    dry_run=options["dry_run"],
+                    as_of=options["as_of"],
+                    listener=progress,
                 )
         finally:
             progress.close()
