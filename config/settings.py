@@ -168,6 +168,11 @@ STORAGES = {
     },
 }
 UPLOAD_MAX_BYTES = ENV.upload_max_mb * 1024 * 1024
+FILE_UPLOAD_HANDLERS = [
+    "ledger.uploads.LimitedUploadHandler",  # first: it stops what is too large before the others keep it
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 
 # --- people -----------------------------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [
