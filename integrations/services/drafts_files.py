@@ -1,0 +1,250 @@
+"""Sample files of an onboarding: taken in, looked at, read another way, taken out."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+
+from integrations.draft_errors import AnswersRefused
+from integrations.engine.contract_model import FileSpec, Role
+from integrations.engine.findings import Finding
+from integrations.errors import FileUnusable
+from integrations.models import DraftFile, OnboardingDraft
+from integrations.models.draft import DraftStep
+from integrations.services.drafts import lock_draft, touch_draft
+from integrations.services.drafts_body import pattern_for, problems_of_step
+from ledger.services.audit import actor_name, record
+from tenants.roles import Role as TenantRole
+from tenants.roles import require_role
+
+_BLOCK = 1024 * 1024
+_ROWS_KEPT = 60
+_CELL_KEPT = 200
+_COLUMNS_KEPT = 2000
+FILES_PER_DRAFT = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The start of a file: its headings, its first rows as texts, and why there are none."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def attach_file(
+    *, draft_id: int, name: str, stream: IO[bytes], role: Role, actor: AbstractBaseUser
+) -> tuple[DraftFile, bool]:
+    """Keep a sample file in the tenant's storage, look at it, and write down how it seems to be written.
+
+    A file of the same name is replaced (the second value says so). An unreadable file is kept with its findings. Needs
+    no revision: adding a file overwrites nobody's answers. Raises ``FileUnusable`` (too large, no name, too many),
+    ``DraftClosed``, ``RoleRequired``.
+    """
+    require_role(actor, TenantRole.TENANT_ADMIN)
+    name = Path(name.replace("\\", "/")).name.strip()[-200:]
+    if not name or name in (".", ".."):
+        raise FileUnusable("The file", "has no name", "Give it one and send it again.")
+    with tempfile.TemporaryDirectory(prefix="forecourt-draft-") as folder:
+        path = Path(folder) / name
+        size, sha256 = _receive(stream, path, name)
+        found, spec = _look_at(path, name)
+        with path.open("rb") as kept:
+            stored = default_storage.save(f"onboarding/{draft_id}/{uuid.uuid4().hex[:8]}/{name}", File(kept))
+    try:
+        return _keep(
+            draft_id=draft_id, role=role, name=name, stored=stored, facts=(size, sha256), found=found, spec=spec,
+            actor=actor,
+        )  # fmt: skip
+    except BaseException:
+        default_storage.delete(stored)
+        raise
+
+
+def _receive(stream: IO[bytes], path: Path, name: str) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("wb") as out:
+        while block := stream.read(_BLOCK):
+            size += len(block)
+            if size > settings.UPLOAD_MAX_BYTES:
+                limit = settings.UPLOAD_MAX_BYTES / 2**20
+                raise FileUnusable(name, f"is larger than the {limit:,.0f} MiB that are allowed", "Split it by period.")
+            digest.update(block)
+            out.write(block)
+    return size, digest.hexdigest()
+
+
+@transaction.atomic
+def _keep(
+    *,
+    draft_id: int,
+    role: Role,
+    name: str,
+    stored: str,
+    facts: tuple[int, str],
+    found: dict[str, Any],
+    spec: FileSpec | None,
+    actor: AbstractBaseUser,
+) -> tuple[DraftFile, bool]:
+    draft = lock_draft(draft_id=draft_id, revision=None, actor=actor)
+    before = draft.files.filter(name=name).first()
+    if before is None and draft.files.count() >= FILES_PER_DRAFT:
+        raise FileUnusable(name, f"is one file more than the {FILES_PER_DRAFT} that a draft holds", "Send fewer.")
+    if before is not None:
+        _drop(before)
+    row = DraftFile.objects.create(
+        draft=draft,
+        role=role,
+        name=name,
+        path=stored,
+        bytes=facts[0],
+        sha256=facts[1],
+        found=found,
+        added_by_name=actor_name(actor),
+    )
+    _fit_spec(draft, role, spec, fresh=before is not None and before.role == role)
+    touch_draft(draft, actor=actor)
+    data = {"file": name, "role": role.value, "bytes": facts[0], "sha256": facts[1], "replaces": before is not None}
+    record(event="draft.file_added", actor=actor, subject=draft, data=data)
+    return row, before is not None
+
+
+def _fit_spec(draft: OnboardingDraft, role: Role, spec: FileSpec | None, *, fresh: bool) -> None:
+    """Say in the body how files of this role are written: as the first one seems to be; later ones join its pattern."""
+    files = {key: value for key, value in (draft.body.get("files") or {}).items() if value is not None}
+    names = list(draft.files.filter(role=role).values_list("name", flat=True))
+    known = files.get(role.value)
+    alone = len(names) == 1
+    if spec is not None and (known is None or (alone and not draft.notes.get("from_version")) or fresh):
+        files[role.value] = {**spec.model_dump(mode="json"), "pattern": pattern_for(names)}
+    elif known is not None:
+        files[role.value] = {**known, "pattern": _widened(known["pattern"], names)}
+    else:
+        files[role.value] = FileSpec(pattern=pattern_for(names)).model_dump(mode="json")
+    draft.body = {**draft.body, "files": files}
+
+
+def _widened(pattern: str, names: list[str]) -> str:
+    import fnmatch
+
+    return pattern if all(fnmatch.fnmatchcase(name, pattern) for name in names) else pattern_for(names)
+
+
+@transaction.atomic
+def remove_file(*, draft_id: int, revision: int, file_id: int, actor: AbstractBaseUser) -> OnboardingDraft:
+    """Take a sample file out of the draft and the storage; a role that has none left leaves the contract.
+
+    Raises ``DraftStale``, ``DraftClosed``, ``DraftFile.DoesNotExist``, ``RoleRequired``.
+    """
+    draft = lock_draft(draft_id=draft_id, revision=revision, actor=actor)
+    row = draft.files.get(pk=file_id)
+    _drop(row)
+    if not draft.files.filter(role=row.role).exists() and not draft.notes.get("from_version"):
+        files = {key: value for key, value in (draft.body.get("files") or {}).items() if key != row.role}
+        draft.body = {**draft.body, "files": files}
+        if not files:
+            del draft.body["files"]
+    touch_draft(draft, actor=actor)
+    record(event="draft.file_removed", actor=actor, subject=draft, data={"file": row.name, "role": row.role})
+    return draft
+
+
+def _drop(row: DraftFile) -> None:
+    path = row.path
+    row.delete()
+    transaction.on_commit(lambda: default_storage.delete(path), robust=True)
+
+
+@transaction.atomic
+def change_reading(
+    *, draft_id: int, revision: int, specs: Mapping[Role, Mapping[str, Any]], actor: AbstractBaseUser
+) -> OnboardingDraft:
+    """Read the sample another way than was detected: ``specs`` are the contract's file declarations by role.
+
+    Headings and first rows are read again. Raises ``AnswersRefused`` for a declaration that cannot be used,
+    ``DraftStale``, ``DraftClosed``, ``RoleRequired``.
+    """
+    draft = lock_draft(draft_id=draft_id, revision=revision, actor=actor)
+    before = draft.body.get("files") or {}
+    changed = {role: dict(spec) for role, spec in specs.items() if before.get(role.value) != dict(spec)}
+    draft.body = {**draft.body, "files": {**before, **{role.value: spec for role, spec in changed.items()}}}
+    problems = problems_of_step(draft.body, DraftStep.SAMPLE)
+    if problems:
+        raise AnswersRefused(problems)
+    for role in changed:
+        spec = FileSpec.model_validate(draft.body["files"][role.value])
+        for row in draft.files.filter(role=role):
+            head = read_head(Path(default_storage.path(row.path)), spec)
+            row.found = {**row.found, **_as_found(head)}
+            row.save(update_fields=["found"])
+    if changed:
+        touch_draft(draft, actor=actor)
+        data = {"step": DraftStep.SAMPLE, "changed": sorted(role.value for role in changed)}
+        record(event="draft.saved", actor=actor, subject=draft, data=data)
+    return draft
+
+
+def read_head(path: Path, spec: FileSpec, *, rows: int = _ROWS_KEPT) -> Head:
+    """Headings and first rows as ``spec`` reads them; what cannot be read has findings and no headings."""
+    from integrations.engine.chunks import FileProblem
+    from integrations.engine.sources import open_source
+
+    try:
+        with open_source(path, spec) as opened:
+            headings = tuple(opened.source.headings[:_COLUMNS_KEPT])
+            flat = [name for name in dict.fromkeys(headings) if name not in opened.source.nested]
+            for chunk in opened.source.chunks(flat):
+                columns = {name: chunk.columns[name].slice(0, rows).to_pylist() for name in flat}
+                count = min(rows, chunk.rows)
+                found = tuple(
+                    tuple(_text(columns[name][index]) if name in columns else "…" for name in headings)
+                    for index in range(count)
+                )
+                return Head(headings, found)
+            return Head(headings, ())
+    except FileProblem as problem:
+        return Head((), (), (problem.finding,))
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)[:_CELL_KEPT]
+
+
+def _as_found(head: Head) -> dict[str, Any]:
+    return {
+        "headings": list(head.headings),
+        "rows": [list(row) for row in head.rows],
+        "findings": [finding.as_dict() for finding in head.findings],
+    }
+
+
+def _look_at(path: Path, name: str) -> tuple[dict[str, Any], FileSpec | None]:
+    """What the file seems to be, as plain JSON values, and the declaration that reads it (None: unreadable)."""
+    from integrations.engine.sniff import sniff_file
+
+    sniffed = sniff_file(path, name=name)
+    found = asdict(sniffed)
+    found["format"] = sniffed.format.value
+    found["findings"] = [finding.as_dict() for finding in sniffed.findings]
+    found["headings"] = list(sniffed.headings[:_COLUMNS_KEPT])
+    found["rows"] = [
+        [_text(cell).replace("\0", "\N{REPLACEMENT CHARACTER}") for cell in row[:_COLUMNS_KEPT]]
+        for row in sniffed.rows[:_ROWS_KEPT]
+    ]
+    found = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    found["headings"] = [heading.replace("\0", "\N{REPLACEMENT CHARACTER}") for heading in found["headings"]]
+    if not sniffed.headings:
+        return found, None
+    return found, sniffed.spec(pattern_for([name]))
