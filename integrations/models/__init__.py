@@ -1,8 +1,20 @@
 """Tables of the tenant's integrations."""
 
 from integrations.models.batch import BatchFile, IngestBatch, RejectedRow
+from integrations.models.delivery import Delivery, DeliveryFile
 from integrations.models.draft import DraftFile, OnboardingDraft
 from integrations.models.source import Contract, Source
 from integrations.models.token import ApiToken
 
-__all__ = ["ApiToken", "BatchFile", "Contract", "DraftFile", "IngestBatch", "OnboardingDraft", "RejectedRow", "Source"]
+__all__ = [
+    "ApiToken",
+    "BatchFile",
+    "Contract",
+    "Delivery",
+    "DeliveryFile",
+    "DraftFile",
+    "IngestBatch",
+    "OnboardingDraft",
+    "RejectedRow",
+    "Source",
+]

@@ -63,6 +63,9 @@ class BatchFile(models.Model):
     name = models.CharField(max_length=255)
     sha256 = models.CharField(max_length=64)
     bytes = models.BigIntegerField()
+    kept_path = models.CharField(
+        max_length=500, blank=True, help_text="Where the tenant's storage has its bytes; empty: they are not kept."
+    )
     rows_read = models.BigIntegerField(default=0)
     rows_loaded = models.BigIntegerField(default=0)
     rows_merged = models.BigIntegerField(default=0)
@@ -76,17 +79,66 @@ class BatchFile(models.Model):
         return self.name
 
 
+class RowState(models.TextChoices):
+    OPEN = "open", "Open"
+    MENDED = "mended", "Mended"
+    LEFT_OUT = "left_out", "Left out"
+
+
+ROW_TRANSITIONS: dict[str, frozenset[str]] = {
+    RowState.OPEN: frozenset({RowState.MENDED, RowState.LEFT_OUT}),
+    RowState.LEFT_OUT: frozenset({RowState.OPEN}),
+    RowState.MENDED: frozenset({RowState.OPEN}),  # the mended text was rejected in its turn
+}
+
+
 class RejectedRow(models.Model):
-    """A row that was not loaded, as it stood in its file, and why."""
+    """A row that was not loaded, as it stood in its file, and why.
+
+    ``mended_text`` is the row as somebody mended it; the row stays open until a replay has loaded it.
+    """
 
     batch_file = models.ForeignKey(BatchFile, on_delete=models.PROTECT, related_name="rejected")
     line = models.BigIntegerField()
     column = models.CharField(max_length=120, blank=True)
     reason = models.CharField(max_length=240)
     raw = models.TextField()
+    state = models.CharField(max_length=12, choices=RowState, default=RowState.OPEN, db_default=RowState.OPEN)
+    mended_text = models.TextField(blank=True, db_default="", help_text="The row as it was mended, without line end.")
+    note = models.CharField(max_length=2000, blank=True, db_default="", help_text="Why it was left out.")
+    changed_by_name = models.CharField(max_length=150, blank=True, db_default="", help_text="Who mended it.")
+    changed_at = models.DateTimeField(null=True, blank=True)
+    mended_in = models.ForeignKey(
+        IngestBatch,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="mended_rows",
+        help_text="The replay that loaded it.",
+    )
+    found_in = models.ForeignKey(
+        IngestBatch,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="found_rows",
+        help_text="The replay that rejected it first; empty: its own batch.",
+    )
 
     class Meta:
         ordering = ["batch_file", "line"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["open", "mended", "left_out"]), name="integrations_row_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="mended", mended_in__isnull=False) | (~Q(state="mended") & Q(mended_in__isnull=True)),
+                name="integrations_row_mended_in_batch",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="left_out") | ~Q(note=""), name="integrations_row_left_out_says_why"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}"
