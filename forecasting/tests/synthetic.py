@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
+from forecasting.engine.synthetic import RetailShape, retail
 from forecasting.models import ModelVersion
 from integrations.engine.contract import DataContract
 from integrations.models import Contract, Source
@@ -67,6 +68,15 @@ def make_demand(
     columns = {n: pa.array(v, types.get(n, pa.float64())) for n, v in rows.items()}
     columns |= {n: pa.array(v, pa.float64()) for n, v in extra.items()}
     return pa.table(columns)
+
+
+def retail_demand(shape: RetailShape) -> pa.Table:
+    """Canonical demand of a synthetic retail panel."""
+    truth = retail(shape)
+    rows = truth.rows().merge(truth.static, on="unique_id").drop(columns="unique_id")
+    columns = {"ds": "date", "y": "quantity"}
+    table = pa.Table.from_pandas(rows.rename(columns=columns), preserve_index=False)
+    return table.set_column(table.column_names.index("date"), "date", table["date"].cast(pa.date32()))
 
 
 def load(
