@@ -19,7 +19,7 @@ from django_tenants.utils import schema_context
 
 from ledger.context import Listener, RunContext
 from ledger.errors import DomainError, LeaseLost, RunCancelled
-from ledger.jobs import get_job, may_start
+from ledger.jobs import get_job, is_ready, may_start
 from ledger.models import Run, RunState
 from ledger.schema import connection
 from ledger.services import runs
@@ -73,9 +73,9 @@ def run_inline(
 
 @transaction.atomic
 def _claim(run_id: uuid.UUID) -> Run | None:
-    """Take a queued run for a new attempt; ``None`` where there is nothing to take."""
+    """Take a queued run for a new attempt; ``None`` where there is nothing to take, or it has to wait for another."""
     run = Run.objects.select_for_update().filter(pk=run_id, state=RunState.QUEUED).first()
-    if run is None:
+    if run is None or not is_ready(run):
         return None
     now = timezone.now()
     return runs.change_state(

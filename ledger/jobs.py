@@ -10,28 +10,39 @@ from ledger.errors import UnknownJobKind
 
 if TYPE_CHECKING:
     from ledger.context import RunContext
+    from ledger.models import Run
 
 Body = Callable[["RunContext"], dict[str, Any]]
+Ready = Callable[["Run"], bool]
+Ended = Callable[["Run"], None]
 
 
 @dataclass(frozen=True)
 class JobKind:
-    """A kind of job: its name, what people call it, how often it is tried, and what it does."""
+    """A kind of job: its name, what people call it, how often it is tried, and what it does.
+
+    ``ready`` says whether a queued run may be started now (it waits otherwise); ``ended`` is called, in the transaction
+    that ends a run for whatever reason, so that it can send what waited for it.
+    """
 
     kind: str
     title: str
     max_attempts: int
     body: Body
+    ready: Ready | None = None
+    ended: Ended | None = None
 
 
 _KINDS: dict[str, JobKind] = {}
 
 
-def job(kind: str, *, title: str, max_attempts: int = 3) -> Callable[[Body], Body]:
+def job(
+    kind: str, *, title: str, max_attempts: int = 3, ready: Ready | None = None, ended: Ended | None = None
+) -> Callable[[Body], Body]:
     """Register the function as the body of ``kind``. It takes a ``RunContext`` and returns the run's outputs."""
 
     def register(body: Body) -> Body:
-        _KINDS[kind] = JobKind(kind=kind, title=title, max_attempts=max_attempts, body=body)
+        _KINDS[kind] = JobKind(kind=kind, title=title, max_attempts=max_attempts, body=body, ready=ready, ended=ended)
         return body
 
     return register
@@ -57,6 +68,19 @@ def get_job(kind: str) -> JobKind:
         return _KINDS[kind]
     except KeyError:
         raise UnknownJobKind(kind) from None
+
+
+def is_ready(run: Run) -> bool:
+    """Whether this queued run may be started now; one of a kind that is no longer registered fails when it starts."""
+    registered = _KINDS.get(run.kind)
+    return registered is None or registered.ready is None or registered.ready(run)
+
+
+def tell_ended(run: Run) -> None:
+    """Let the kind know, in the caller's transaction, that ``run`` ended."""
+    registered = _KINDS.get(run.kind)
+    if registered is not None and registered.ended is not None:
+        registered.ended(run)
 
 
 def job_title(kind: str) -> str:

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ledger.errors import OperatorRequired, RunAlreadyLive, TransitionRefused
-from ledger.jobs import get_job
+from ledger.jobs import get_job, tell_ended
 from ledger.models import LIVE_STATES, RUN_TRANSITIONS, Run, RunState
 from ledger.schema import connection
 from ledger.services.audit import actor_name, record
@@ -113,6 +113,8 @@ def change_state(run: Run, state: RunState, **fields: Any) -> Run:
     for name, value in fields.items():
         setattr(run, name, value)
     run.save()
+    if not run.is_live:
+        tell_ended(run)
     return run
 
 
