@@ -1,0 +1,220 @@
+"""The rolling-origin table: every family, the ensemble and the choice itself, each origin as if it had been sealed.
+
+Nothing is scored on what it was fitted to. Families train before their origin; the ensemble's weights, the choice of a
+spec and the calibration of every interval come from the other origins. So each origin is a small holdout of its own,
+and the table says what to expect of a search, not how well a search remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from forecasting.engine.backtest import Backtest, Progress, backtest, require_history, rolling_origins
+from forecasting.engine.combine import Weights, choose_spec, class_weights, combine
+from forecasting.engine.conformal import Calibration, NoResiduals
+from forecasting.engine.panel import Panel, classify
+from forecasting.engine.scores import ScoreSet, score_frame
+from forecasting.engine.train import WEEK_STEPS, SearchConfig
+from forecasting.engine.types import ModelSpec
+
+ENSEMBLE, CHOSEN = "ensemble", "chosen"
+KEYS = ["unique_id", "origin", "ds", "h", "y", "censored"]
+Rule = Callable[[pd.DataFrame], pd.DataFrame]
+"""From backtest rows (one column per family) to `KEYS`, yhat and flags of the rows that it forecasts."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of the table. `scores` are of the rows that it forecast; who declined has fewer.
+
+    declined: reason -> series that the family declined at some origin for that reason; declined_series: how many series
+    that are in all. stood_in: rows for which a family stepped in that has no weight there. weights: origin (ISO) ->
+    weights that the other origins gave; empty for a family. frame: the rows behind the scores.
+    """
+
+    name: str
+    scores: ScoreSet
+    declined: Mapping[str, int] = field(default_factory=dict)
+    declined_series: int = 0
+    stood_in: int = 0
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    frame: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the frame."""
+        reasons = [{"reason": reason, "series": n} for reason, n in self.declined.items()]
+        return {
+            "name": self.name,
+            "scores": self.scores.to_json(),
+            "declined": {"series": self.declined_series, "reasons": reasons},
+            "stood_in_rows": self.stood_in,
+            "weights": {day: {k: dict(v) for k, v in rows.items()} for day, rows in self.weights.items()},
+        }
+
+
+@dataclass(frozen=True)
+class RollingTable:
+    """The whole table, and the spec that a search on all of these origins proposes.
+
+    horizon and gap in steps of the grain; classes: demand class -> series. A demand class is that of the days before
+    the first origin (for a series that began later, of all its days).
+    """
+
+    contenders: tuple[Contender, ...]
+    origins: tuple[date, ...]
+    horizon: int
+    gap: int
+    grain: str
+    series: int
+    classes: Mapping[str, int]
+    proposed: str
+    reason: str
+
+    def get(self, name: str) -> Contender:
+        """The line of that name; raises KeyError."""
+        for contender in self.contenders:
+            if contender.name == name:
+                return contender
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; an undefined score is null with its reason."""
+        return {
+            "origins": [day.isoformat() for day in self.origins],
+            "horizon": self.horizon,
+            "gap": self.gap,
+            "grain": self.grain,
+            "series": self.series,
+            "classes": dict(self.classes),
+            "proposed": {"spec": self.proposed, "reason": self.reason},
+            "contenders": [one.to_json() for one in self.contenders],
+        }
+
+
+def rolling_table(
+    panel: Panel, config: SearchConfig, *, progress: Progress | None = None, executor: Executor | None = None
+) -> RollingTable:
+    """Backtest the families of `config` on rolling origins inside `panel` (the training side only) and score them.
+
+    Raises HistoryTooShort, NoUsableSeries, MissingRegressor.
+    """
+    base = config.base_spec(panel)
+    require_history(panel, base, config.origins, config.step, config.gap)
+    origins = rolling_origins(panel.last_day, config.horizon, config.origins, config.step, config.gap, panel.grain)
+    fits = len(origins) * len(base.families)
+    steps = fits + len(base.families) + 2
+
+    def tell(done: int, message: str) -> None:
+        if progress is not None:
+            progress(done, steps, message)
+
+    def fitted(done: int, total: int, message: str) -> None:
+        tell(done, message)
+
+    result = backtest(panel, base, origins, gap=config.gap, executor=executor, progress=fitted)
+    classes = classify(panel.upto(origins[0])).reindex(panel.ids).fillna(classify(panel))
+    lines = []
+    for number, name in enumerate(base.families):
+        lines.append(_family_line(result, name, base, classes))
+        tell(fits + number + 1, f"scores of {name}")
+    lines.append(_combined_line(ENSEMBLE, result, base, classes, lambda rest: class_weights(rest, classes)))
+    tell(steps - 1, "scores of the ensemble")
+    lines.append(_chosen_line(result, base, classes))
+    proposed, _, reason = choose_spec(result, base, classes)
+    tell(steps, "scores of the choice")
+    return RollingTable(
+        contenders=tuple(lines),
+        origins=tuple(origins),
+        horizon=config.horizon,
+        gap=config.gap,
+        grain=panel.grain,
+        series=len(panel.ids),
+        classes={str(k): int(v) for k, v in classes.value_counts().sort_index().items()},
+        proposed=proposed.label,
+        reason=reason,
+    )
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+def _family_line(result: Backtest, name: str, base: ModelSpec, classes: pd.Series) -> Contender:
+    def rule(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[KEYS].assign(yhat=rows[name], flags="").loc[rows[name].notna()]
+
+    line = _line(name, result, base, classes, {day: rule for day in result.origins})
+    own = result.declined.loc[result.declined["family"] == name, ["unique_id", "reason"]].drop_duplicates()
+    counts = own.groupby("reason").size().sort_values(ascending=False, kind="stable")
+    declined = {str(reason): int(n) for reason, n in counts.items()}
+    return replace(line, declined=declined, declined_series=int(own["unique_id"].nunique()))
+
+
+def _combined_line(
+    name: str, result: Backtest, base: ModelSpec, classes: pd.Series, fit: Callable[[Backtest], Weights]
+) -> Contender:
+    weights = {day: fit(rest) for day, rest in _rests(result)}
+    rules = {day: _mix(row, result.families, classes) for day, row in weights.items()}
+    line = _line(name, result, base, classes, rules)
+    return replace(line, weights={day.isoformat(): row for day, row in weights.items()})
+
+
+def _chosen_line(result: Backtest, base: ModelSpec, classes: pd.Series) -> Contender:
+    specs = {day: choose_spec(rest, base, classes)[0] for day, rest in _rests(result)}
+    rules = {day: _mix(spec.weights, spec.families, classes) for day, spec in specs.items()}
+    line = _line(CHOSEN, result, base, classes, rules)
+    return replace(line, weights={day.isoformat(): spec.weights for day, spec in specs.items()})
+
+
+def _mix(weights: Weights, families: tuple[str, ...], classes: pd.Series) -> Rule:
+    def rule(rows: pd.DataFrame) -> pd.DataFrame:
+        known = [*KEYS, *(f for f in families if f in rows.columns)]
+        made = combine(rows[known], weights, classes)
+        return rows[KEYS].assign(yhat=made["yhat"], flags=made["flags"]).loc[made["yhat"].notna()]
+
+    return rule
+
+
+def _rests(result: Backtest) -> list[tuple[date, Backtest]]:
+    """Each origin with the backtest of the others; none where there is but one."""
+    if len(result.origins) < 2:
+        return []
+    out = []
+    for day in result.origins:
+        others = result.frame["origin"] != pd.Timestamp(day)
+        left = tuple(one for one in result.origins if one != day)
+        out.append((day, replace(result, frame=result.frame.loc[others].reset_index(drop=True), origins=left)))
+    return out
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+def _line(name: str, result: Backtest, base: ModelSpec, classes: pd.Series, rules: Mapping[date, Rule]) -> Contender:
+    """Apply each origin's rule to it, with intervals calibrated by the same rule on the other origins."""
+    week, parts, grids = WEEK_STEPS[base.grain], [], []
+    for day, rule in rules.items():
+        here = result.frame["origin"] == pd.Timestamp(day)
+        made, calibration = rule(result.frame.loc[here]), None
+        if len(made) and not here.all():
+            try:
+                calibration = Calibration.fit(rule(result.frame.loc[~here]), classes, week_steps=week)
+            except NoResiduals:
+                calibration = None
+        parts.append(made if calibration is None else calibration.apply(made))
+        grids.append(None if calibration is None else calibration.quantiles(made))
+    frame = pd.concat(parts) if parts else result.frame.loc[[], KEYS].assign(yhat=0.0, flags="")
+    whole = bool(len(frame)) and all(grid is not None or not len(part) for grid, part in zip(grids, parts, strict=True))
+    if not whole:  # an origin without intervals cannot be counted as one that they missed
+        frame = frame[[*KEYS, "yhat", "flags"]]
+    quantiles = pd.concat([grid for grid in grids if grid is not None]) if whole else None
+    if "seasonal_naive" in result.frame.columns:
+        frame = frame.assign(naive=result.frame["seasonal_naive"].reindex(frame.index))
+    scores = score_frame(frame, result.scales, quantiles=quantiles, classes=classes, week_steps=week)
+    stood_in = int(frame["flags"].str.contains("fallback", regex=False).sum()) if len(frame) else 0
+    return Contender(name, scores, stood_in=stood_in, frame=frame.reset_index(drop=True))
