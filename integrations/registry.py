@@ -14,16 +14,24 @@ from integrations.errors import NoDemandSink
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a sink wrote: series-days inserted or changed, series touched, and the first and last day of the batch."""
+    """What a sink wrote: series-days inserted or changed, series touched, and the first and last day of the batch.
+
+    `kept_days`: series-days of the batch that were left as they stood, because a batch that came later wrote them.
+    """
 
     days_written: int
     series: int
     first_day: date | None
     last_day: date | None
+    kept_days: int = 0
 
 
 class DemandSink(Protocol):
-    """Writes one batch of canonical demand, wholly, in the caller's transaction."""
+    """Writes one batch of canonical demand, wholly, in the caller's transaction.
+
+    `replaces` names the batches that this one is a second reading of (a mended delivery): then only days that are
+    absent or were last written by one of those are written, so that what came in since is not undone.
+    """
 
     def __call__(
         self,
@@ -34,6 +42,7 @@ class DemandSink(Protocol):
         products: pa.Table | None,
         contract: DataContract,
         batch_id: int,
+        replaces: frozenset[int] = frozenset(),
     ) -> LoadResult: ...
 
 

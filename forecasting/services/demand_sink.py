@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from numpy.typing import NDArray
 from psycopg import sql
 
@@ -33,23 +34,28 @@ def load_demand(
     products: pa.Table | None,
     contract: DataContract,
     batch_id: int,
+    replaces: frozenset[int] = frozenset(),
 ) -> LoadResult:
     """Upsert a batch of canonical demand (one row per store, product and day) in the caller's transaction.
 
     A day that comes again replaces what stood there, and counts as written only where a value changed. A day whose
     stock ended at zero or below is marked as stocked out: its sales were capped. `future` rows without a store or a
     product hold for all of them; a more specific row wins. Idempotent.
+
+    With `replaces`, a day (known-future ones too) that another batch than those wrote stays as it is, and attributes
+    of a series are added, never changed: the delivery is older than what came in since.
     """
-    written = count = 0
+    written = count = kept = 0
     if demand.num_rows:
-        series = write_series(demand=demand, stores=stores, products=products)
+        series = write_series(demand=demand, stores=stores, products=products, yields=bool(replaces))
         count = series.count
-        written = _write_demand(_rows(demand, series, contract.extra_regressors, batch_id), series.stands)
+        rows = _rows(demand, series, contract.extra_regressors, batch_id)
+        written, kept = _write_demand(rows, series.stands, replaces)
     names = [n for n in contract.covariates.known_future if future is not None and n in future.column_names]
     if future is not None and future.num_rows and names:
-        _upsert_future(future, names, batch_id)
+        _upsert_future(future, names, batch_id, replaces)
     days = pc.min_max(demand["date"]).as_py() if demand.num_rows else {"min": None, "max": None}
-    return LoadResult(days_written=written, series=count, first_day=days["min"], last_day=days["max"])
+    return LoadResult(days_written=written, series=count, first_day=days["min"], last_day=days["max"], kept_days=kept)
 
 
 def _rows(demand: pa.Table, series: BatchSeries, extras: tuple[str, ...], batch_id: int) -> pa.Table:
@@ -77,8 +83,8 @@ def _json(demand: pa.Table, names: list[str]) -> pa.Array | pa.ChunkedArray:
     return pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(body, 2), "}", "")
 
 
-def _write_demand(rows: pa.Table, stands: NDArray[np.bool_]) -> int:
-    """Write the rows; the number of series-days inserted or changed.
+def _write_demand(rows: pa.Table, stands: NDArray[np.bool_], replaces: frozenset[int]) -> tuple[int, int]:
+    """Write the rows; the number of series-days inserted or changed, and of those left to a later batch.
 
     Most batches bring days that are new: those go straight into the table by COPY. Only where days in the range of a
     series stood before does each row have to be compared. That the answer still holds while writing is due to the
@@ -86,16 +92,18 @@ def _write_demand(rows: pa.Table, stands: NDArray[np.bool_]) -> int:
     """
     standing = pa.array(stands)
     written = copy_in(rows.filter(pc.invert(standing)), "forecasting_demand", _COLUMNS)
+    kept = 0
     if stands.any():
-        written += _merge_demand(rows.filter(standing))
+        merged, kept = _merge_demand(rows.filter(standing), replaces)
+        written += merged
     if written >= _ANALYZE_FROM:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE forecasting_demand")
-    return written
+    return written, kept
 
 
-def _merge_demand(rows: pa.Table) -> int:
-    """Stage by COPY, update the days that changed, insert those that are missing; how many they were."""
+def _merge_demand(rows: pa.Table, replaces: frozenset[int]) -> tuple[int, int]:
+    """Stage by COPY, update the days that changed, insert those that are missing; how many they were, and the kept."""
     values = [name for name in _COLUMNS if name not in ("series_id", "date", "batch_id")]
     new = sql.SQL(", ").join(sql.SQL("n.{}").format(sql.Identifier(name)) for name in values)
     old = sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(name)) for name in values)
@@ -105,6 +113,7 @@ def _merge_demand(rows: pa.Table) -> int:
         cursor.execute("CREATE TEMP TABLE demand_stage (LIKE forecasting_demand) ON COMMIT DROP")
         copy_in(rows, "demand_stage", _COLUMNS)
         cursor.execute("ANALYZE demand_stage (series_id, date)")
+        kept = _drop_kept(cursor, replaces) if replaces else 0
         cursor.execute(
             sql.SQL(
                 """
@@ -125,7 +134,19 @@ def _merge_demand(rows: pa.Table) -> int:
         )
         written += int(cursor.rowcount)
         cursor.execute("DROP TABLE pg_temp.demand_stage")
-    return written
+    return written, kept
+
+
+def _drop_kept(cursor: CursorWrapper, replaces: frozenset[int]) -> int:
+    """Take the staged days away that a batch not in `replaces` wrote; how many they were."""
+    cursor.execute(
+        """
+        DELETE FROM demand_stage n USING forecasting_demand d
+        WHERE d.series_id = n.series_id AND d.date = n.date AND d.batch_id <> ALL (%s)
+        """,
+        [sorted(replaces)],
+    )
+    return int(cursor.rowcount)
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -134,7 +155,7 @@ def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_finite(values), values, pa.scalar(None, pa.float64()))
 
 
-def _upsert_future(future: pa.Table, names: list[str], batch_id: int) -> None:
+def _upsert_future(future: pa.Table, names: list[str], batch_id: int, replaces: frozenset[int]) -> None:
     """Known-future values; the general rows first, so that a specific one overrides them name by name."""
     staged = {n: future[n].cast(pa.string()) for n in ("store_id", "product_id")}
     staged["date"] = future["date"]
@@ -149,9 +170,10 @@ def _upsert_future(future: pa.Table, names: list[str], batch_id: int) -> None:
         FROM future_stage f JOIN forecasting_series s ON {match}
         ON CONFLICT (series_id, date) DO UPDATE
             SET "values" = k."values" || excluded."values", batch_id = excluded.batch_id
-        WHERE k."values" || excluded."values" <> k."values"
+        WHERE k."values" || excluded."values" <> k."values" AND (%s OR k.batch_id = ANY (%s))
         """
     )
+    own = sorted({batch_id, *replaces})
     matches = (
         "f.store_id IS NULL AND f.product_id IS NULL",
         "f.store_id IS NULL AND s.product_id = f.product_id",
@@ -167,7 +189,9 @@ def _upsert_future(future: pa.Table, names: list[str], batch_id: int) -> None:
         )
         written = copy_in(pa.table(staged), "future_stage", ["store_id", "product_id", "date", *columns])
         for match in matches:
-            cursor.execute(upsert.format(pairs=sql.SQL(", ").join(pairs), match=sql.SQL(match)), [batch_id])
+            cursor.execute(
+                upsert.format(pairs=sql.SQL(", ").join(pairs), match=sql.SQL(match)), [batch_id, not replaces, own]
+            )
         cursor.execute("DROP TABLE pg_temp.future_stage")
         if written >= _ANALYZE_FROM:
             cursor.execute("ANALYZE forecasting_knownfuture")

@@ -39,8 +39,12 @@ class BatchSeries:
     stands: NDArray[np.bool_]
 
 
-def write_series(*, demand: pa.Table, stores: pa.Table | None, products: pa.Table | None) -> BatchSeries:
+def write_series(
+    *, demand: pa.Table, stores: pa.Table | None, products: pa.Table | None, yields: bool = False
+) -> BatchSeries:
     """Insert or widen the series of canonical `demand` (at least one row) in the caller's transaction.
+
+    What the batch says about a series overrides what was known of it, or with `yields` only adds to it.
 
     Their rows stay locked until it ends, also where nothing about them changed. So of two loads that share a series
     the second waits here for the first, and whoever is past this point is alone in writing the days of its series.
@@ -54,24 +58,8 @@ def write_series(*, demand: pa.Table, stores: pa.Table | None, products: pa.Tabl
         cursor.execute("ANALYZE series_stage (n, store_id, product_id)")
         # In one order, so that two loads never wait for each other. An empty category or attribute set says nothing, so
         # it does not wipe out what is known.
-        cursor.execute(
-            """
-            INSERT INTO forecasting_series AS s
-                (store_id, product_id, category, store_attributes, product_attributes, first_day, last_day)
-            SELECT store_id, product_id, category, store_attributes, product_attributes, first_day, last_day
-            FROM series_stage ORDER BY store_id COLLATE "C", product_id COLLATE "C"
-            ON CONFLICT (store_id, product_id) DO UPDATE SET
-                category = COALESCE(NULLIF(excluded.category, ''), s.category),
-                store_attributes = s.store_attributes || excluded.store_attributes,
-                product_attributes = s.product_attributes || excluded.product_attributes,
-                first_day = LEAST(s.first_day, excluded.first_day),
-                last_day = GREATEST(s.last_day, excluded.last_day)
-            WHERE (s.category, s.store_attributes, s.product_attributes, s.first_day, s.last_day) IS DISTINCT FROM
-                (COALESCE(NULLIF(excluded.category, ''), s.category), s.store_attributes || excluded.store_attributes,
-                    s.product_attributes || excluded.product_attributes, LEAST(s.first_day, excluded.first_day),
-                    GREATEST(s.last_day, excluded.last_day))
-            """
-        )
+        old, new = ("excluded", "s") if yields else ("s", "excluded")
+        cursor.execute(_UPSERT.format(old=sql.Identifier(old), new=sql.Identifier(new)))
         found = copy_out(_FOUND, {"n": pa.int32(), "id": pa.int64(), "stands": pa.bool_()})
         cursor.execute("DROP TABLE pg_temp.series_stage")
     order = np.argsort(found["n"].to_numpy())
@@ -79,6 +67,24 @@ def write_series(*, demand: pa.Table, stores: pa.Table | None, products: pa.Tabl
     return BatchSeries(len(ids), ids[row], stands[row])
 
 
+_UPSERT = sql.SQL(
+    """
+    INSERT INTO forecasting_series AS s
+        (store_id, product_id, category, store_attributes, product_attributes, first_day, last_day)
+    SELECT store_id, product_id, category, store_attributes, product_attributes, first_day, last_day
+    FROM series_stage ORDER BY store_id COLLATE "C", product_id COLLATE "C"
+    ON CONFLICT (store_id, product_id) DO UPDATE SET
+        category = COALESCE(NULLIF({new}.category, ''), {old}.category),
+        store_attributes = {old}.store_attributes || {new}.store_attributes,
+        product_attributes = {old}.product_attributes || {new}.product_attributes,
+        first_day = LEAST(s.first_day, excluded.first_day),
+        last_day = GREATEST(s.last_day, excluded.last_day)
+    WHERE (s.category, s.store_attributes, s.product_attributes, s.first_day, s.last_day) IS DISTINCT FROM
+        (COALESCE(NULLIF({new}.category, ''), {old}.category), {old}.store_attributes || {new}.store_attributes,
+            {old}.product_attributes || {new}.product_attributes, LEAST(s.first_day, excluded.first_day),
+            GREATEST(s.last_day, excluded.last_day))
+    """
+)
 # The limit keeps this one probe of the key's index for each series, whatever else the table holds.
 _FOUND = sql.SQL(
     """

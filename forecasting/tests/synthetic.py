@@ -80,7 +80,13 @@ def retail_demand(shape: RetailShape) -> pa.Table:
 
 
 def load(
-    demand: pa.Table, *, contract: DataContract | None = None, batch_id: int = 1, future=None, products=None
+    demand: pa.Table,
+    *,
+    contract: DataContract | None = None,
+    batch_id: int = 1,
+    future=None,
+    products=None,
+    replaces: frozenset[int] = frozenset(),
 ) -> LoadResult:
     return demand_sink()(
         demand=demand,
@@ -89,6 +95,7 @@ def load(
         products=products,
         contract=contract or make_contract(),
         batch_id=batch_id,
+        replaces=replaces,
     )
 
 

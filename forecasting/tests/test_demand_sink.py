@@ -106,3 +106,71 @@ def test_load__products_file__attributes_are_kept_and_never_wiped(alpha):
 def test_load__no_rows__writes_nothing(alpha):
     result = load(make_demand().slice(0, 0))
     assert (result.days_written, result.series, result.first_day) == (0, 0, None)
+
+
+def scaled(demand: pa.Table, factor: float) -> pa.Table:
+    """The same days, each quantity times `factor`."""
+    quantity = pa.array([factor * value for value in demand["quantity"].to_pylist()])
+    return demand.set_column(demand.column_names.index("quantity"), "quantity", quantity)
+
+
+def test_load__mended_delivery_read_again__days_that_came_in_since_stay_and_are_counted(alpha):
+    first = make_demand(stores=1, products=1, days=10)
+    load(first.slice(0, 6))
+    load(scaled(first.slice(4, 3), 2), batch_id=2)
+    result = load(scaled(first, 3), batch_id=3, replaces=frozenset({1}))
+    assert (result.days_written, result.kept_days) == (7, 3)
+    wrote = list(Demand.objects.order_by("date").values_list("batch_id", flat=True))
+    assert wrote == [3] * 4 + [2] * 3 + [3] * 3
+    kept = list(Demand.objects.filter(batch_id=2).order_by("date").values_list("quantity", flat=True))
+    assert kept == [2 * value for value in first["quantity"].to_pylist()[4:7]]
+
+
+def test_load__mended_delivery_of_several_batches__days_of_each_are_overwritten(alpha):
+    days = make_demand(stores=1, products=2, days=4)
+    load(days.slice(0, 4))
+    load(days.slice(4), batch_id=2)
+    result = load(scaled(days, 2), batch_id=3, replaces=frozenset({1, 2}))
+    assert (result.days_written, result.kept_days) == (8, 0)
+
+
+def test_load__mended_delivery_without_later_ones__nothing_is_kept_back(alpha):
+    days = make_demand(stores=1, products=1, days=4)
+    load(days)
+    again = load(days, batch_id=2, replaces=frozenset({1}))
+    assert (again.days_written, again.kept_days) == (0, 0)
+    assert load(scaled(days, 2), batch_id=2).kept_days == 0
+
+
+def test_load__mended_delivery__newer_attributes_and_planned_values_stay(alpha):
+    contract = make_contract(
+        field_map={"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "a": "is_promotional"},
+        covariates={"known_future": ["is_promotional"]},
+    )
+    days = make_demand(stores=1, products=1, days=4).drop_columns(["category"])
+    dates = pa.array([date(2017, 6, 1), date(2017, 6, 2)], pa.date32())
+
+    def future(*values: float) -> pa.Table:
+        none = pa.nulls(len(values), pa.string())
+        columns = {"store_id": none, "product_id": none, "date": dates.slice(0, len(values))}
+        return pa.table({**columns, "is_promotional": pa.array(values)})
+
+    def products(**attributes: str) -> pa.Table:
+        return pa.table({"product_id": ["P0"], **{name: [value] for name, value in attributes.items()}})
+
+    load(days, contract=contract, future=future(0.1, 0.1), products=products(brand="Old", category="Old"))
+    load(days, contract=contract, batch_id=2, future=future(0.2), products=products(brand="New", category="New"))
+    mended = products(brand="Mended", category="Mended", pack="6")
+    load(
+        days,
+        contract=contract,
+        batch_id=3,
+        future=future(0.3, 0.3),
+        products=mended,
+        replaces=frozenset({1}),
+    )
+    series = Series.objects.get()
+    assert series.category == "New"
+    assert series.product_attributes == {"brand": "New", "category": "New", "pack": "6"}
+    planned = KnownFuture.objects.order_by("date").values_list("values__is_promotional", "batch_id")
+    assert list(planned) == [(0.2, 2), (0.3, 3)]

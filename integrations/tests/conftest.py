@@ -46,6 +46,7 @@ class ProbeSink:
 
     fail: bool = False
     calls: list[int] = field(default_factory=list)
+    replaced: list[frozenset[int]] = field(default_factory=list)
 
     def __call__(
         self,
@@ -56,8 +57,10 @@ class ProbeSink:
         products: pa.Table | None,
         contract: DataContract,
         batch_id: int,
+        replaces: frozenset[int] = frozenset(),
     ) -> LoadResult:
         self.calls.append(batch_id)
+        self.replaced.append(replaces)
         rows = zip(
             *(demand.column(name).to_pylist() for name in ("store_id", "product_id", "date", "quantity")), strict=True
         )
