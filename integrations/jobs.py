@@ -6,19 +6,24 @@ from typing import Any
 
 from ledger.context import RunContext
 from ledger.jobs import job
+from ledger.models import Run
 
 
-@job("integrations.ingest", title="Load sales files", max_attempts=3)
+def _may_start(run: Run) -> bool:
+    from integrations.services.delivery_life import may_start
+
+    return may_start(run)
+
+
+def _ended(run: Run) -> None:
+    from integrations.services.delivery_life import run_ended
+
+    run_ended(run)
+
+
+@job("integrations.ingest", title="Load sales files", max_attempts=3, ready=_may_start, ended=_ended)
 def ingest(ctx: RunContext) -> dict[str, Any]:
-    """Read the named files under the named contract and load them as one batch."""
+    """Read a delivery, or the named files under the named contract, and load it as one batch."""
     from integrations.services.onboarding import perform  # reads files with pyarrow, which a web process never needs
 
     return perform(ctx=ctx)
-
-
-@job("integrations.check", title="Check a sample", max_attempts=3)
-def check(ctx: RunContext) -> dict[str, Any]:
-    """Read an onboarding's sample as a load would, and keep what was found; nothing is loaded."""
-    from integrations.services.drafts_check import perform_check
-
-    return perform_check(ctx=ctx)

@@ -23,13 +23,14 @@ from integrations.engine.report import report_json, write_artifacts
 from integrations.engine.rows import REASONS
 from integrations.engine.types import BatchResult
 from integrations.errors import FileChangedWhileRead, FileUnusable, SourcePaused, TooManyUnits
-from integrations.models import BatchFile, Contract, IngestBatch, Source
+from integrations.models import BatchFile, Contract, Delivery, IngestBatch, Source
 from integrations.models.batch import BatchState
 from integrations.models.source import SourceState
 from integrations.registry import LoadResult, demand_sink
 from integrations.services.artifacts import Artifact, keep_artifacts
 from integrations.services.conservation import assert_conserved
 from integrations.services.contracts import activate_contract, contract_of
+from integrations.services.delivery_end import conclude, kept_originals, replaced_by
 from integrations.services.files import batch_fingerprint, file_sha256
 from ledger.context import RunContext
 from ledger.models import Run
@@ -72,30 +73,40 @@ def ingest_files(
     actor: AbstractBaseUser | None,
     ctx: RunContext | None = None,
     activate: bool = False,
+    delivery: Delivery | None = None,
+    hashes: Mapping[Path, str] | None = None,
 ) -> IngestOutcome:
     """Read the files under the contract and load them as one batch, wholly or not at all.
 
     The verdict is the batch's state: one that did not pass keeps its report and rejected rows and loads nothing. The
     same bytes under the same contract are the batch they were loaded as. ``activate`` makes the contract the active
-    one in the transaction that loads. ``actor`` is a tenant admin, or None for the system.
+    one in the transaction that loads. ``delivery`` is what the files came as: it takes its final state in that
+    transaction, and is held where the columns drifted. ``hashes`` are the files' SHA-256 where they are known already
+    (a file with other bytes is refused). ``actor`` is a tenant admin, or None for the system.
 
     Raises ``SourcePaused``, ``FileUnusable``, ``FileChangedWhileRead``, ``TooManyUnits``, ``ContractAltered``,
-    ``NoDemandSink``, ``RoleRequired``.
+    ``NoDemandSink``, ``DeliveryHeld``, ``RoleRequired``.
     """
     if actor is not None:
         require_role(actor, TenantRole.TENANT_ADMIN)
     contract = contract_of(contract_row)
     _refuse_paused(contract_row.source)
     demand_sink()  # before the work, not after it
-    fingerprint, hashes = fingerprint_of(files, contract_row.sha256)
+    fingerprint, hashes = fingerprint_of(files, contract_row.sha256, hashes)
     known = selectors.loaded_batch(source=contract_row.source, fingerprint=fingerprint)
     if known is not None:
         if ctx is not None:
             ctx.progress(STEPS, STEPS, "Loaded before: nothing to do")
+        _conclude_repeated(delivery, known, ctx)
         return IngestOutcome(known, repeated=True)
+    if delivery is not None:
+        _check_drift(contract_row=contract_row, files=files, delivery=delivery, ctx=ctx)
     tell = _scaled(ctx.progress) if ctx is not None else None
     result = read_files(contract=contract, files=files, hashes=hashes, progress=tell)
-    with tempfile.TemporaryDirectory(prefix="forecourt-ingest-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="forecourt-ingest-") as folder,
+        kept_originals(result=result, files=files, delivery=delivery, source=contract_row.source) as originals,
+    ):
         paths = write_artifacts(result, Path(folder))
         if ctx is not None:
             ctx.progress(int(STEPS * _READ_SHARE), STEPS, "Loading")
@@ -107,6 +118,8 @@ def ingest_files(
             actor=actor,
             ctx=ctx,
             activate=activate,
+            delivery=delivery,
+            originals=originals,
         )
     if ctx is not None:
         ctx.progress(STEPS, STEPS, "Loaded" if outcome.passed else "Refused")
@@ -149,15 +162,43 @@ def _refuse_copies(result: BatchResult) -> None:
             raise FileUnusable(found.name, f"is a copy of {name}, byte for byte", "Leave one of the two out.")
 
 
-def fingerprint_of(files: Mapping[Role, Sequence[Path]], contract_sha256: str) -> tuple[str, dict[Path, str]]:
-    """The batch's fingerprint and each file's SHA-256; raise ``FileUnusable`` where two files have one name."""
+def fingerprint_of(
+    files: Mapping[Role, Sequence[Path]], contract_sha256: str, hashes: Mapping[Path, str] | None = None
+) -> tuple[str, dict[Path, str]]:
+    """The batch's fingerprint and each file's SHA-256; raise ``FileUnusable`` where two files have one name.
+
+    A file is read for its hash only where ``hashes`` does not have it.
+    """
     names = [path.name for paths in files.values() for path in paths]
     for name in names:
         if names.count(name) > 1:  # rejected rows are told apart by it
             raise FileUnusable(name, "is there twice in one delivery", "Give the files different names.")
-    hashes = {path: file_sha256(path) for paths in files.values() for path in paths}
-    pairs = [(role, hashes[path]) for role, paths in files.items() for path in paths]
-    return batch_fingerprint(contract_sha256=contract_sha256, hashes=pairs), hashes
+    given = hashes or {}
+    found = {path: given.get(path) or file_sha256(path) for paths in files.values() for path in paths}
+    pairs = [(role, found[path]) for role, paths in files.items() for path in paths]
+    return batch_fingerprint(contract_sha256=contract_sha256, hashes=pairs), found
+
+
+def _check_drift(
+    *,
+    contract_row: Contract,
+    files: Mapping[Role, Sequence[Path]],
+    delivery: Delivery,
+    ctx: RunContext | None,
+) -> None:
+    """Compare the files' columns with the known ones before anything is read.
+
+    Where they have to wait for a person, ``hold`` keeps them and raises ``DeliveryHeld``.
+    """
+
+
+def _conclude_repeated(delivery: Delivery | None, known: IngestBatch, ctx: RunContext | None) -> None:
+    if delivery is None:
+        return
+    with transaction.atomic():
+        if ctx is not None:
+            ctx.fence()
+        conclude(delivery=delivery, batch=known, repeated=known.run_id != (ctx.run.pk if ctx is not None else None))
 
 
 @transaction.atomic
@@ -170,6 +211,8 @@ def _store(
     actor: AbstractBaseUser | None,
     ctx: RunContext | None,
     activate: bool,
+    delivery: Delivery | None,
+    originals: Mapping[str, str],
 ) -> IngestOutcome:
     """Everything that a batch writes, in one transaction."""
     if ctx is not None:
@@ -178,8 +221,11 @@ def _store(
     _refuse_paused(source)
     known = selectors.loaded_batch(source=source, fingerprint=fingerprint)
     if known is not None:  # another delivery of the same bytes was faster
+        if delivery is not None:
+            conclude(delivery=delivery, batch=known, repeated=True)
         return IngestOutcome(known, repeated=True)
-    batch = _keep_batch(source, contract_row, result, fingerprint, actor, ctx)
+    batch = _keep_batch(source, contract_row, result, fingerprint, actor, ctx, originals)
+    replaces = replaced_by(delivery)
     loaded = LoadResult(0, 0, None, None)
     if result.verdict is Verdict.PASSED:
         loaded = demand_sink()(
@@ -189,10 +235,13 @@ def _store(
             products=result.products,
             contract=result.contract,
             batch_id=batch.pk,
+            **({"replaces": replaces} if replaces else {}),
         )
         _finish(source, batch, loaded)
         if activate:
             activate_contract(contract_id=contract_row.pk, actor=actor, reason=f"Batch {batch.pk} passed under it.")
+    if delivery is not None:
+        conclude(delivery=delivery, batch=batch, repeated=False)
     with keep_artifacts(folder=f"ingest/{source.name}/{batch.pk}", paths=paths) as artifacts:
         if ctx is not None:
             listed = [artifact.as_dict() for artifact in artifacts]
@@ -214,6 +263,7 @@ def _keep_batch(
     fingerprint: str,
     actor: AbstractBaseUser | None,
     ctx: RunContext | None,
+    originals: Mapping[str, str],
 ) -> IngestBatch:
     batch = IngestBatch.objects.create(
         source=source,
@@ -237,6 +287,7 @@ def _keep_batch(
             name=found.name[:255],
             sha256=found.sha256,
             bytes=found.bytes,
+            kept_path=originals.get(found.name, ""),
             rows_read=found.rows_read,
             rows_loaded=found.rows_loaded,
             rows_merged=found.rows_merged,

@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 
 from integrations import selectors
+from integrations.delivery_errors import DeliveryHeld
 from integrations.engine.contract import DataContract, Role, contract_sha256
 from integrations.engine.report import report_json, write_artifacts
 from integrations.errors import BatchRefused, OnboardingEnded, SourcePaused, TenantSuspended
@@ -19,6 +20,7 @@ from integrations.models import IngestBatch, Source
 from integrations.models.source import SourceState
 from integrations.services.artifacts import keep_artifacts
 from integrations.services.contracts import check_tenant, save_contract
+from integrations.services.delivery_reading import book_command, read_delivery
 from integrations.services.ingest import IngestOutcome, fingerprint_of, ingest_files, read_files
 from integrations.services.sources import source_of_contract
 from ledger.context import Listener, RunContext
@@ -120,22 +122,35 @@ def ingest_inputs(*, contract: DataContract, files: Mapping[Role, Sequence[Path]
 
 
 def perform(*, ctx: RunContext) -> dict[str, Any]:
-    """The body of the job: everything that ``onboard`` does after its checks.
+    """The body of the job: a delivery's files, or those that ``onboard`` names, are read and loaded.
 
-    Returns the onboarding's JSON; raises ``BatchRefused`` after a verdict other than `passed` was kept.
+    Returns the onboarding's JSON (``held`` where somebody has to decide first); raises ``BatchRefused`` after a verdict
+    other than `passed` was kept.
     """
+    try:
+        outcome = read_delivery(ctx=ctx) if "delivery" in ctx.inputs else _read_in_place(ctx)
+    except DeliveryHeld as held:
+        return {"verdict": "held", "held": True, "delivery": held.delivery_id, "reason": held.reason, "findings": []}
+    report = {**outcome_json(outcome), "run": str(ctx.run.pk)}
+    if not outcome.passed:
+        Run.objects.filter(pk=ctx.run.pk).update(outputs=report)  # a failed run shows its report, too
+        raise BatchRefused(report, batch_id=outcome.batch.pk)
+    return report
+
+
+def _read_in_place(ctx: RunContext) -> IngestOutcome:
+    """What a command gave: a contract, and files on this host's disk."""
     contract = DataContract.model_validate(ctx.inputs["contract"])
     files = {Role(role): [Path(path) for path in found] for role, found in ctx.inputs["files"].items()}
     check_open(contract=contract)
     actor = ctx.run.requested_by
     source = source_of_contract(contract=contract, actor=actor)
     row = save_contract(source=source, contract=contract, actor=actor)
-    outcome = ingest_files(contract_row=row, files=files, actor=actor, ctx=ctx, activate=True)
-    report = {**outcome_json(outcome), "run": str(ctx.run.pk)}
-    if not outcome.passed:
-        Run.objects.filter(pk=ctx.run.pk).update(outputs=report)  # a failed run shows its report, too
-        raise BatchRefused(report, batch_id=outcome.batch.pk)
-    return report
+    _, hashes = fingerprint_of(files, row.sha256)
+    delivery = book_command(source=source, contract_row=row, files=files, hashes=hashes, run=ctx.run, actor=actor)
+    return ingest_files(
+        contract_row=row, files=files, actor=actor, ctx=ctx, activate=True, delivery=delivery, hashes=hashes
+    )
 
 
 def outcome_json(outcome: IngestOutcome) -> dict[str, Any]:
