@@ -101,6 +101,66 @@ class Env(BaseSettings):
     upload_max_mb: int = Field(
         512, ge=1, alias="FORECOURT_UPLOAD_MAX_MB", description="Largest file an ingest takes, in MiB."
     )
+    credentials_keys: str = Field(
+        "",
+        alias="FORECOURT_CREDENTIALS_KEYS",
+        description="Comma-separated keys (32 random bytes in URL-safe Base64 each) that encrypt the credentials of "
+        "connections; the newest stands first, older ones still decrypt. In development made up once and kept in the "
+        "data folder.",
+    )
+    sftp_private_addresses: bool | None = Field(
+        None,
+        alias="FORECOURT_SFTP_PRIVATE_ADDRESSES",
+        description="Whether a tenant's SFTP server may stand at a private, loopback or link-local address. "
+        "Unset: in development yes, in production no.",
+    )
+    email_url: str | None = Field(
+        None,
+        alias="FORECOURT_EMAIL_URL",
+        description="`smtp://user:password@host:587/?tls=true`, `smtps://…`, `file:` (or `file:/folder`), `console:`. "
+        "Empty: files in the data folder's `mail/` in development; production cannot send without it.",
+    )
+    email_from: str = Field(
+        "Forecourt <no-reply@localhost>",
+        alias="FORECOURT_EMAIL_FROM",
+        description="Sender of every mail, such as `Forecourt <no-reply@example.com>`.",
+    )
+    applications_per_ip: int = Field(
+        5, ge=1, alias="FORECOURT_APPLICATIONS_PER_IP", description="Applications that one network may send in an hour."
+    )
+    applications_per_email: int = Field(
+        3,
+        ge=1,
+        alias="FORECOURT_APPLICATIONS_PER_EMAIL",
+        description="Applications with one e-mail address in a day that lead to a mail.",
+    )
+    address_checks_per_ip: int = Field(
+        300,
+        ge=1,
+        alias="FORECOURT_ADDRESS_CHECKS_PER_IP",
+        description="How often one network may ask in an hour whether an address is free.",
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        alias="FORECOURT_TRUSTED_PROXIES",
+        description="Number of own proxies in front that append to `X-Forwarded-For`. 0: the header is not believed.",
+    )
+    application_confirm_hours: int = Field(
+        48,
+        ge=1,
+        alias="FORECOURT_APPLICATION_CONFIRM_HOURS",
+        description="Hours in which an applicant may confirm the e-mail address; afterwards the application expires.",
+    )
+    invitation_days: int = Field(
+        7, ge=1, alias="FORECOURT_INVITATION_DAYS", description="Days for which an invitation's link works."
+    )
+    application_retention_days: int = Field(
+        30,
+        ge=0,
+        alias="FORECOURT_APPLICATION_RETENTION_DAYS",
+        description="Days after its end that an application's personal data are kept; `purge_applications` deletes them.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="FORECOURT_LOG_LEVEL", description="Log level; every record carries its tenant."
     )
