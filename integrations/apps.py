@@ -8,4 +8,4 @@ class IntegrationsConfig(AppConfig):
     verbose_name = "Integrations"
 
     def ready(self) -> None:
-        from integrations import jobs  # noqa: F401  # importing registers the kinds of jobs
+        from integrations import checks, jobs  # noqa: F401  # importing registers the checks and the kinds of jobs
