@@ -1,6 +1,41 @@
 """Tables of the public schema."""
 
+from tenants.models.application import (
+    APPLICATION_TRANSITIONS,
+    OPEN_STATES,
+    ApplicationState,
+    Attempt,
+    TenantApplication,
+)
 from tenants.models.heartbeat import Heartbeat
+from tenants.models.mail import (
+    INVITATION_TRANSITIONS,
+    MAIL_TRANSITIONS,
+    Invitation,
+    InvitationState,
+    MailKind,
+    MailState,
+    OutgoingMail,
+)
 from tenants.models.tenant import TENANT_TRANSITIONS, Domain, Tenant, TenantStatus, TenantTier
 
-__all__ = ["TENANT_TRANSITIONS", "Domain", "Heartbeat", "Tenant", "TenantStatus", "TenantTier"]
+__all__ = [
+    "APPLICATION_TRANSITIONS",
+    "INVITATION_TRANSITIONS",
+    "MAIL_TRANSITIONS",
+    "OPEN_STATES",
+    "TENANT_TRANSITIONS",
+    "ApplicationState",
+    "Attempt",
+    "Domain",
+    "Heartbeat",
+    "Invitation",
+    "InvitationState",
+    "MailKind",
+    "MailState",
+    "OutgoingMail",
+    "Tenant",
+    "TenantApplication",
+    "TenantStatus",
+    "TenantTier",
+]
