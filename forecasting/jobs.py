@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forecasting.services import chain_steps as chain
+from forecasting.services import evaluating
 from ledger.context import RunContext
 from ledger.jobs import job
 
@@ -43,3 +44,9 @@ def request(ctx: RunContext) -> dict[str, Any]:
 def guard(ctx: RunContext) -> dict[str, Any]:
     """Let a refreshed champion serve, or say why not."""
     return chain.guard(ctx)
+
+
+@job(evaluating.EVALUATE, title="Evaluate families", max_attempts=3)
+def evaluate(ctx: RunContext) -> dict[str, Any]:
+    """Score all families and their ensemble on rolling origins."""
+    return evaluating.perform(ctx=ctx)

@@ -39,15 +39,16 @@ from tenants.roles import Role, require_role
 from tenants.selectors import current_tenant, get_tenant
 
 __all__ = [
-    "ACCURACY", "FORECAST", "GATE", "GUARD", "REQUEST", "RETRAIN", "ChainListener", "ChainOutcome", "next_step",
-    "run_chain_inline", "start_chain", "start_judgement", "version_scores",
+    "ACCURACY", "FORECAST", "GATE", "GUARD", "REQUEST", "RETRAIN", "ChainListener", "ChainOutcome", "check_may_start",
+    "next_step", "run_chain_inline", "start_chain", "start_judgement", "version_scores",
 ]  # fmt: skip
 
 ChainListener = Callable[[str, int, int, str], None]
 """Called with the step's kind, done, total and a message."""
 
 
-def _may_start(actor: AbstractBaseUser | None) -> None:
+def check_may_start(actor: AbstractBaseUser | None) -> None:
+    """Raise RoleRequired or TenantSuspended where this person (None: the system) may start no work on models now."""
     if actor is not None:
         require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
     tenant = get_tenant(current_tenant().schema_name)  # as it is now, not as the connection remembers it
@@ -72,7 +73,7 @@ def start_chain(
     mode: search (the default) or refresh. What is asked is checked before anything is queued: raises the errors of
     `training.check_request`, RoleRequired, RunAlreadyLive.
     """
-    _may_start(actor)
+    check_may_start(actor)
     inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
     return runs.enqueue(kind=RETRAIN, inputs={**inputs, "reason": reason, "chain": True}, requested_by=actor)
 
@@ -85,7 +86,7 @@ def start_judgement(*, actor: AbstractBaseUser | None, version: int | ModelVersi
     Raises RoleRequired, TenantSuspended, ReasonMissing, VersionUnknown, CandidateNotJudgeable, HorizonShort,
     RunAlreadyLive.
     """
-    _may_start(actor)
+    check_may_start(actor)
     reason = clean_reason(reason, "judge this version")
     number = version if isinstance(version, int) else version.number
     found = selectors.version_named(str(number))
@@ -150,7 +151,7 @@ def run_chain_inline(
 ) -> ChainOutcome:
     """Do the whole chain in this process, step by step, each as a run of its own. Raises as `start_chain`, and what a
     step raises; ChainStopped where a step was cancelled."""
-    _may_start(actor)
+    check_may_start(actor)
     inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
     end_leftovers()  # of a chain that was killed
     seconds: dict[str, float] = {}

@@ -81,7 +81,8 @@ def test_table__each_family__wape_bias_fva_and_mase_as_by_hand(small, table, fam
     assert scores.get("bias").value == pytest.approx(sum(f - y for *_, y, f in rows) / total)
     assert scores.get("fva").value == pytest.approx(1 - error / naive)
     assert scores.rows == scores.get("wape").n == len(rows)
-    sold, paths = days_of(small), {}
+    sold = days_of(small)
+    paths: dict[tuple[int, date], list[float]] = {}
     for series, origin, _, y, f in rows:
         paths.setdefault((series, origin), []).append(abs(y - f))
     scaled = [
@@ -125,7 +126,9 @@ def test_table__intervals__come_from_the_other_origins_and_are_scored_as_by_hand
             for (_, row), (_, values) in zip(mine.iterrows(), grid.iterrows(), strict=True):
                 if not row["censored"]:
                     total += row["y"]
-                    loss = [max(q * (row["y"] - v), (q - 1) * (row["y"] - v)) for q, v in values.items()]
+                    loss = [
+                        max(q * (row["y"] - v), (q - 1) * (row["y"] - v)) for q, v in zip(grid, values, strict=True)
+                    ]
                     pinball += sum(loss) / len(loss)
         for row in mine.loc[~mine["censored"]].itertuples():
             below, above = max(row.lo80 - row.y, 0.0), max(row.y - row.hi80, 0.0)
@@ -150,7 +153,7 @@ def test_table__actuals_of_one_origin_poisoned__its_forecasts_weights_and_interv
     for name in (*config.families, ENSEMBLE, CHOSEN):
         one, two = (t.get(name) for t in (clean, poisoned))
         frames = [c.frame.loc[c.frame["origin"] == last, ["yhat", "lo80", "hi95"]].to_numpy() for c in (one, two)]
-        assert len(frames[0]) == 8 * HORIZON and np.array_equal(*frames), name
+        assert len(frames[0]) == 8 * HORIZON and np.array_equal(frames[0], frames[1]), name
         if name in (ENSEMBLE, CHOSEN):
             day = str(last.date())
             assert one.weights[day] == two.weights[day]

@@ -1,0 +1,88 @@
+"""``manage.py evaluate``: all families and their ensemble side by side on rolling origins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django_tenants.utils import tenant_context
+
+from forecasting.management.commands._shared import check_target, day, domain_errors, write_json
+from forecasting.services.evaluating import evaluate_inline
+from integrations.management.progress import Progress
+from ledger.templatetags.forecourt import UNKNOWN
+from tenants.selectors import get_tenant
+
+_SCORES = ("wape", "bias", "mase", "scrps", "winkler80", "coverage80", "coverage95", "fva")
+_HEADS = ("WAPE", "bias", "MASE", "sCRPS", "Winkler80", "in 80%", "in 95%", "FVA", "rows", "declined")
+_WIDTH = 12
+
+
+class Command(BaseCommand):
+    help = (
+        "Score every family and the ensemble on rolling origins before the sealed holdout, by demand class and by week "
+        "ahead. Nothing is registered and the holdout stays sealed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("schema")
+        parser.add_argument("--origins", type=int, metavar="K", help="rolling origins (default: 4)")
+        parser.add_argument("--horizon", type=int, metavar="H", help="steps ahead (default: 14 days, or 4 weeks)")
+        parser.add_argument("--families", help="comma-separated; seasonal_naive is always compared (default: all)")
+        parser.add_argument("--as-of", type=day, help="last day of data to use (default: the newest)")
+        parser.add_argument("--json", type=Path, metavar="OUT", help="write the whole table to this file")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        target = check_target(options["json"]) if options["json"] else None
+        families = options["families"].split(",") if options["families"] is not None else None
+        progress = Progress(sys.stderr)
+        try:
+            with domain_errors(), tenant_context(get_tenant(options["schema"])):
+                outcome = evaluate_inline(
+                    as_of=options["as_of"],
+                    horizon=options["horizon"],
+                    origins=options["origins"],
+                    families=families,
+                    listener=progress if options["verbosity"] else None,
+                )
+        finally:
+            progress.close()
+        self._print(outcome.report)  # first: the table is told even where the file cannot be written
+        if target is not None:
+            write_json(target, {"tenant": options["schema"], "run": str(outcome.run.pk), **outcome.report})
+
+    def _print(self, report: dict[str, Any]) -> None:
+        window, lines = report["window"], report["contenders"]
+        step = {"D": "days", "W": "weeks"}[report["grain"]]
+        self.stdout.write(
+            f"{report['series']} series, {len(report['origins'])} origins of {report['horizon']} {step} until "
+            f"{window['train_end']}; {window['holdout_start']} to {window['holdout_end']} stay sealed."
+        )
+        self._table("", _HEADS, [(line["name"], _overall(line)) for line in lines])
+        for title, key in (("by demand class", "by_class"), ("by week ahead", "by_week")):
+            names = sorted({name for line in lines for name in line["scores"][key]})
+            for score in ("wape", "coverage80"):
+                rows = [(line["name"], [_cell(line["scores"][key].get(n, {}), score) for n in names]) for line in lines]
+                self._table(f"{_HEADS[_SCORES.index(score)]} {title}", names, rows)
+        for line in lines:
+            for declined in line["declined"]["reasons"][:3]:
+                self.stdout.write(f"{line['name']} declined {declined['series']} series: {declined['reason']}")
+        self.stdout.write(f"A search proposes {report['proposed']['spec']}: {report['proposed']['reason']}.")
+
+    def _table(self, title: str, heads: Any, rows: list[tuple[str, list[str]]]) -> None:
+        self.stdout.write("")
+        for name, cells in [(title, list(heads)), *rows]:
+            self.stdout.write(f"{name:<27}" + "".join(f" {cell:>{_WIDTH}}" for cell in cells))
+
+
+def _overall(line: dict[str, Any]) -> list[str]:
+    scores = line["scores"]
+    cells = [_cell(scores["overall"], name) for name in _SCORES]
+    return [*cells, f"{scores['rows']:,}", f"{line['declined']['series']:,}"]
+
+
+def _cell(scores: dict[str, Any], name: str) -> str:
+    value = scores.get(name, {}).get("value")
+    return UNKNOWN if value is None else f"{value:.3f}"
