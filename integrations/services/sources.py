@@ -10,6 +10,7 @@ from integrations.engine.contract import DataContract
 from integrations.errors import SourceRefused, SourceTypeDiffers
 from integrations.models import Source
 from integrations.models.source import SOURCE_TRANSITIONS, SourceState
+from integrations.services.delivery_life import send_next
 from ledger.errors import TransitionRefused
 from ledger.services.audit import record
 from tenants.roles import Role, require_role
@@ -55,8 +56,13 @@ def pause_source(*, source_id: int, reason: str, actor: AbstractBaseUser | None)
 
 @transaction.atomic
 def resume_source(*, source_id: int, reason: str, actor: AbstractBaseUser | None) -> Source:
-    """Take files again, with a reason; raises ``TransitionRefused``, ``SourceRefused``, ``RoleRequired``."""
-    return _change_state(source_id, SourceState.ACTIVE, "source.resumed", reason, actor)
+    """Take files again, with a reason; deliveries that waited go on.
+
+    Raises ``TransitionRefused``, ``SourceRefused``, ``RoleRequired``.
+    """
+    source = _change_state(source_id, SourceState.ACTIVE, "source.resumed", reason, actor)
+    send_next(source=source)
+    return source
 
 
 def _change_state(

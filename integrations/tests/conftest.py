@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from django.db import connection
 from pytest_django.fixtures import Settings
 
 from integrations import registry
 from integrations.engine.contract import DataContract, Role, load_contract
+from integrations.models import Source
 from integrations.registry import LoadResult
+from integrations.services.contracts import activate_contract, save_contract
+from integrations.services.deliveries import Upload
+from integrations.services.sources import source_of_contract
+from ledger.execution import execute
+from ledger.schema import connection
 
 CONTRACT = """
 contract_version: v1
@@ -145,3 +151,29 @@ def shop(tmp_path: Path) -> Shop:
     folder.mkdir()
     (tmp_path / "contract.yaml").write_text(CONTRACT, encoding="utf-8")
     return Shop(folder)
+
+
+def work(run_id: object, schema_name: str = "alpha") -> str:
+    """Do what a worker does with the message of this run, and stand in the tenant again; the run's state after it."""
+    here = connection.tenant
+    try:
+        return execute(schema_name, str(run_id))
+    finally:
+        connection.set_tenant(here)
+
+
+def till_source(contract: DataContract) -> Source:
+    """The contract's source with the contract in force."""
+    source = source_of_contract(contract=contract, actor=None)
+    activate_contract(contract_id=save_contract(source=source, contract=contract, actor=None).pk, actor=None)
+    return source
+
+
+def upload(*rows: str, name: str = "sales.csv", header: str = HEADER, role: Role | None = None) -> Upload:
+    """A file of these rows as it comes in at a door."""
+    return Upload(name, io.BytesIO(("\n".join((header, *rows)) + "\n").encode()), role)
+
+
+def stored_files(folder: Path) -> list[Path]:
+    """Everything that the storage holds of deliveries."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and "deliveries" in path.parts)
