@@ -1,6 +1,7 @@
 """Tables of the tenant's integrations."""
 
 from integrations.models.batch import BatchFile, IngestBatch, RejectedRow
+from integrations.models.connection import PulledFile, SftpConnection
 from integrations.models.delivery import Delivery, DeliveryFile
 from integrations.models.draft import DraftFile, OnboardingDraft
 from integrations.models.source import Contract, Source
@@ -15,6 +16,8 @@ __all__ = [
     "DraftFile",
     "IngestBatch",
     "OnboardingDraft",
+    "PulledFile",
     "RejectedRow",
+    "SftpConnection",
     "Source",
 ]
