@@ -141,17 +141,21 @@ def mapping_of(body: Mapping[str, Any]) -> dict[str, str]:
     return {**body.get("field_map", {}), **body.get("id_columns", {})}
 
 
-def with_mapping(body: Mapping[str, Any], mapping: Mapping[str, str], extras: Sequence[str]) -> Body:
+def with_mapping(
+    body: Mapping[str, Any], mapping: Mapping[str, str], extras: Sequence[str], known: Mapping[str, str]
+) -> Body:
     """The changes that a new mapping makes: keys that name a field which is no longer there lose it.
 
-    A further regressor that is new is known only afterwards until somebody says otherwise.
+    A further regressor that is new is known when ``known`` says, else only afterwards until somebody says otherwise.
     """
     fields = set(mapping.values())
     covariates = {key: list(names) for key, names in (body.get("covariates") or {}).items()}
     for key in ("known_future", "historic_only", "static"):
         covariates[key] = [name for name in covariates.get(key, []) if name in fields]
     declared = {name for names in covariates.values() for name in names}
-    covariates["historic_only"] += [name for name in extras if name not in declared]
+    for name in extras:
+        if name not in declared:
+            covariates[known.get(name, "historic_only")].append(name)
     changes: Body = {
         "field_map": dict(mapping),
         "id_columns": {},

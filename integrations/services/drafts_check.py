@@ -20,6 +20,7 @@ from integrations.models.draft import DraftStep
 from integrations.services.drafts import lock_draft
 from integrations.services.drafts_body import whole_contract
 from integrations.services.files import batch_fingerprint
+from integrations.services.spool import staged
 from ledger.context import RunContext
 from ledger.models import Run
 from ledger.services import runs
@@ -67,17 +68,17 @@ def perform_check(*, ctx: RunContext) -> dict[str, Any]:
     draft = OnboardingDraft.objects.get(pk=ctx.inputs["draft"])
     contract = DataContract.model_validate(ctx.inputs["contract"])
     kept = list(draft.files.all())
-    paths = {row: Path(default_storage.path(row.path)) for row in kept}
-    files: dict[Role, list[Path]] = {}
-    for row in kept:
-        if row.role in contract.files.by_role():
-            files.setdefault(Role(row.role), []).append(paths[row])
-    hashes = {paths[row]: row.sha256 for row in kept if row.role in contract.files.by_role()}
+    read = [row for row in kept if Role(row.role) in contract.files.by_role()]
 
     def tell(done: int, total: int, message: str) -> None:
         ctx.progress(int(_STEPS * 0.95 * min(1.0, done / total)) if total else 0, _STEPS, message)
 
-    result = read_files(contract=contract, files=files, hashes=hashes, progress=tell)
+    with staged([(row.name, row.path) for row in read]) as paths:
+        files: dict[Role, list[Path]] = {}
+        for row, path in zip(read, paths, strict=True):
+            files.setdefault(Role(row.role), []).append(path)
+        hashes = {path: row.sha256 for row, path in zip(read, paths, strict=True)}
+        result = read_files(contract=contract, files=files, hashes=hashes, progress=tell)
     report = {**check_report(result), "fingerprint": fingerprint_of(contract, kept), "run": str(ctx.run.pk)}
     report["rejected_path"] = _keep_rejected(draft.pk, result)
     with transaction.atomic():
@@ -143,7 +144,7 @@ def _books(result: BatchResult) -> dict[str, Any]:
 
 
 def _keep_rejected(draft_id: int, result: BatchResult) -> str:
-    """The rejected rows as a CSV in the tenant's storage, in place of an earlier check's; empty where there are none."""
+    """The rejected rows as a CSV in the storage, in place of an earlier check's; empty where there are none."""
     from integrations.engine.report import rejected_csv
 
     wanted = f"onboarding/{draft_id}/check/rejected_rows.csv"

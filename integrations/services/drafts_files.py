@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-import uuid
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import transaction
 
@@ -24,12 +20,13 @@ from integrations.models import DraftFile, OnboardingDraft
 from integrations.models.draft import DraftStep
 from integrations.services.drafts import lock_draft, touch_draft
 from integrations.services.drafts_body import pattern_for, problems_of_step
+from integrations.services.spool import Readable, Spooled, safe_name, spooled, staged
 from ledger.services.audit import actor_name, record
 from tenants.roles import Role as TenantRole
 from tenants.roles import require_role
 
-_BLOCK = 1024 * 1024
-_ROWS_KEPT = 60
+_ROWS_KEPT = 200
+_CELLS_KEPT = 20_000
 _CELL_KEPT = 200
 _COLUMNS_KEPT = 2000
 FILES_PER_DRAFT = 40
@@ -45,45 +42,20 @@ class Head:
 
 
 def attach_file(
-    *, draft_id: int, name: str, stream: IO[bytes], role: Role, actor: AbstractBaseUser
+    *, draft_id: int, name: str, stream: Readable, role: Role, actor: AbstractBaseUser
 ) -> tuple[DraftFile, bool]:
     """Keep a sample file in the tenant's storage, look at it, and write down how it seems to be written.
 
     A file of the same name is replaced (the second value says so). An unreadable file is kept with its findings. Needs
-    no revision: adding a file overwrites nobody's answers. Raises ``FileUnusable`` (too large, no name, too many),
-    ``DraftClosed``, ``RoleRequired``.
+    no revision: adding a file overwrites nobody's answers. Raises ``FileTooLarge``, ``FileEmpty``,
+    ``FileNameUnusable``, ``FileUnusable`` (too many), ``DraftClosed``, ``RoleRequired``.
     """
     require_role(actor, TenantRole.TENANT_ADMIN)
-    name = Path(name.replace("\\", "/")).name.strip()[-200:]
-    if not name or name in (".", ".."):
-        raise FileUnusable("The file", "has no name", "Give it one and send it again.")
-    with tempfile.TemporaryDirectory(prefix="forecourt-draft-") as folder:
-        path = Path(folder) / name
-        size, sha256 = _receive(stream, path, name)
-        found, spec = _look_at(path, name)
-        with path.open("rb") as kept:
-            stored = default_storage.save(f"onboarding/{draft_id}/{uuid.uuid4().hex[:8]}/{name}", File(kept))
-    try:
-        return _keep(
-            draft_id=draft_id, role=role, name=name, stored=stored, facts=(size, sha256), found=found, spec=spec,
-            actor=actor,
-        )  # fmt: skip
-    except BaseException:
-        default_storage.delete(stored)
-        raise
-
-
-def _receive(stream: IO[bytes], path: Path, name: str) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("wb") as out:
-        while block := stream.read(_BLOCK):
-            size += len(block)
-            if size > settings.UPLOAD_MAX_BYTES:
-                limit = settings.UPLOAD_MAX_BYTES / 2**20
-                raise FileUnusable(name, f"is larger than the {limit:,.0f} MiB that are allowed", "Split it by period.")
-            digest.update(block)
-            out.write(block)
-    return size, digest.hexdigest()
+    name = safe_name(name)
+    with spooled(stream, name=name, folder=f"onboarding/{draft_id}") as kept:
+        with staged([(name, kept.path)]) as (path,):
+            found, spec = _look_at(path, name)
+        return _keep(draft_id=draft_id, role=role, kept=kept, found=found, spec=spec, actor=actor)
 
 
 @transaction.atomic
@@ -91,13 +63,12 @@ def _keep(
     *,
     draft_id: int,
     role: Role,
-    name: str,
-    stored: str,
-    facts: tuple[int, str],
+    kept: Spooled,
     found: dict[str, Any],
     spec: FileSpec | None,
     actor: AbstractBaseUser,
 ) -> tuple[DraftFile, bool]:
+    name = kept.name
     draft = lock_draft(draft_id=draft_id, revision=None, actor=actor)
     before = draft.files.filter(name=name).first()
     if before is None and draft.files.count() >= FILES_PER_DRAFT:
@@ -108,15 +79,21 @@ def _keep(
         draft=draft,
         role=role,
         name=name,
-        path=stored,
-        bytes=facts[0],
-        sha256=facts[1],
+        path=kept.path,
+        bytes=kept.bytes,
+        sha256=kept.sha256,
         found=found,
         added_by_name=actor_name(actor),
     )
     _fit_spec(draft, role, spec, fresh=before is not None and before.role == role)
     touch_draft(draft, actor=actor)
-    data = {"file": name, "role": role.value, "bytes": facts[0], "sha256": facts[1], "replaces": before is not None}
+    data = {
+        "file": name,
+        "role": role.value,
+        "bytes": kept.bytes,
+        "sha256": kept.sha256,
+        "replaces": before is not None,
+    }
     record(event="draft.file_added", actor=actor, subject=draft, data=data)
     return row, before is not None
 
@@ -137,8 +114,6 @@ def _fit_spec(draft: OnboardingDraft, role: Role, spec: FileSpec | None, *, fres
 
 
 def _widened(pattern: str, names: list[str]) -> str:
-    import fnmatch
-
     return pattern if all(fnmatch.fnmatchcase(name, pattern) for name in names) else pattern_for(names)
 
 
@@ -186,7 +161,8 @@ def change_reading(
     for role in changed:
         spec = FileSpec.model_validate(draft.body["files"][role.value])
         for row in draft.files.filter(role=role):
-            head = read_head(Path(default_storage.path(row.path)), spec)
+            with staged([(row.name, row.path)]) as (path,):
+                head = read_head(path, spec)
             row.found = {**row.found, **_as_found(head)}
             row.save(update_fields=["found"])
     if changed:
@@ -206,8 +182,8 @@ def read_head(path: Path, spec: FileSpec, *, rows: int = _ROWS_KEPT) -> Head:
             headings = tuple(opened.source.headings[:_COLUMNS_KEPT])
             flat = [name for name in dict.fromkeys(headings) if name not in opened.source.nested]
             for chunk in opened.source.chunks(flat):
-                columns = {name: chunk.columns[name].slice(0, rows).to_pylist() for name in flat}
-                count = min(rows, chunk.rows)
+                count = min(rows, chunk.rows, _rows_kept(len(headings)))
+                columns = {name: chunk.columns[name].slice(0, count).to_pylist() for name in flat}
                 found = tuple(
                     tuple(_text(columns[name][index]) if name in columns else "…" for name in headings)
                     for index in range(count)
@@ -216,6 +192,11 @@ def read_head(path: Path, spec: FileSpec, *, rows: int = _ROWS_KEPT) -> Head:
             return Head(headings, ())
     except FileProblem as problem:
         return Head((), (), (problem.finding,))
+
+
+def _rows_kept(columns: int) -> int:
+    """How many rows of a file are remembered: fewer of a very wide one."""
+    return max(5, min(_ROWS_KEPT, _CELLS_KEPT // max(columns, 1)))
 
 
 def _text(value: object) -> str:
@@ -241,7 +222,7 @@ def _look_at(path: Path, name: str) -> tuple[dict[str, Any], FileSpec | None]:
     found["headings"] = list(sniffed.headings[:_COLUMNS_KEPT])
     found["rows"] = [
         [_text(cell).replace("\0", "\N{REPLACEMENT CHARACTER}") for cell in row[:_COLUMNS_KEPT]]
-        for row in sniffed.rows[:_ROWS_KEPT]
+        for row in sniffed.rows[: _rows_kept(len(sniffed.headings))]
     ]
     found = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
     found["headings"] = [heading.replace("\0", "\N{REPLACEMENT CHARACTER}") for heading in found["headings"]]

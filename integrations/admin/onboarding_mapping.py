@@ -1,0 +1,411 @@
+"""Step 3 of the onboarding: one row a column, with a suggestion, its reason, and the first rows as they would be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from integrations.admin.onboarding_forms import ROLE_LABELS
+from integrations.admin.onboarding_frame import REQUIRED_LABELS, step_url
+from integrations.draft_errors import AnswersRefused, DraftStale
+from integrations.engine.contract_model import CANONICAL_FIELDS, Role
+from integrations.models import DraftFile, OnboardingDraft
+from integrations.models.draft import DraftStep
+from integrations.services.drafts import save_step
+from integrations.services.drafts_body import mapping_of, trial_contract, with_mapping
+from integrations.services.drafts_dates import format_words, readings_of, usual_formats
+from integrations.services.spool import staged
+from ledger.errors import DomainError
+
+if TYPE_CHECKING:
+    from integrations.admin.onboarding import OnboardingDraftAdmin
+
+EXTRA = "+"
+FIELD_LABELS: dict[str, str] = {
+    **REQUIRED_LABELS,
+    "unit_price": "Price of one unit",
+    "unit_cost": "Cost of one unit",
+    "on_hand_qty": "Stock on hand",
+    "on_order_qty": "On order",
+    "is_promotional": "On promotion (yes or no)",
+    "is_holiday": "Holiday (yes or no)",
+    "category": "Product category",
+    "transaction_type": "Kind of row (sale or return)",
+}
+_OF_ROLE: dict[str, tuple[str, ...]] = {
+    "transactions": CANONICAL_FIELDS,
+    "products": ("product_id", "category", "unit_price", "unit_cost"),
+    "stores": ("store_id",),
+    "covariates": ("date", "store_id", "product_id", "unit_price", "is_promotional", "is_holiday"),
+}
+_KNOWN = {"covariates": "known_future", "products": "static", "stores": "static"}
+_SURE, _LIKELY, _TAKEN = 0.85, 0.6, 0.5
+_PREVIEW_ROWS = 12
+
+
+@dataclass
+class MappingAnswers:
+    """What the form says: target by heading, and how dates are written."""
+
+    targets: dict[str, str] = field(default_factory=dict)
+    date_format: str | None = None
+    date_other: str = ""
+
+    @property
+    def asked_format(self) -> str | None:
+        """The chosen format; the text beside “another way” where that is chosen."""
+        return self.date_other.strip() or None if self.date_format == "other" else self.date_format
+
+
+@dataclass
+class Column:
+    """One heading of the sample, as the page shows it."""
+
+    index: int
+    heading: str
+    role: str
+    samples: list[str]
+    choices: list[tuple[str, str]]
+    target: str
+    suggested: str = ""
+    confidence: int = 0
+    sure: str = ""
+    why: str = ""
+    other_roles: list[str] = field(default_factory=list)
+
+
+def mapping_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
+    """GET shows the saved or suggested mapping, POST saves it; ``action=preview`` only looks."""
+    closed = admin.refuse_closed(request, draft)
+    if closed is not None:
+        return closed
+    columns = columns_of(draft)
+    if not columns:
+        return HttpResponseRedirect(step_url(draft, DraftStep.SAMPLE))
+    if request.method != "POST":
+        return _show(admin, request, draft, columns, answers_of_draft(draft, columns))
+    answers = answers_of_post(request, columns)
+    action = request.POST.get("action", "next")
+    if action == "preview":
+        return _show(admin, request, draft, columns, answers)
+    problems = _problems(draft, columns, answers)
+    missing = _missing(columns, answers)
+    if problems or (missing and action == "next"):
+        return _show(admin, request, draft, columns, answers, problems=problems, stopped=bool(missing))
+    return _save(admin, request, draft, columns, answers)
+
+
+def _save(
+    admin: OnboardingDraftAdmin,
+    request: HttpRequest,
+    draft: OnboardingDraft,
+    columns: list[Column],
+    answers: MappingAnswers,
+) -> HttpResponseBase:
+    from integrations.admin.onboarding import person, revision_of
+
+    try:
+        draft = save_step(
+            draft_id=draft.pk,
+            revision=revision_of(request),
+            step=DraftStep.MAPPING,
+            changes=changes_of(draft, columns, answers),
+            reached=admin.target(request, draft, DraftStep.MAPPING),
+            actor=person(request),
+        )
+    except DraftStale as error:
+        return _show(admin, request, draft, columns, answers, stale=error)
+    except AnswersRefused as error:
+        problems = [f"{found.message} {found.fix}" for found in error.findings]
+        return _show(admin, request, draft, columns, answers, problems=problems)
+    except DomainError as error:
+        return _show(admin, request, draft, columns, answers, problems=[str(error)])
+    return admin.onward(request, draft, DraftStep.MAPPING)
+
+
+def preview_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
+    """The preview alone, as a fragment of a page: of the posted answers, else of the saved ones."""
+    columns = columns_of(draft)
+    answers = answers_of_post(request, columns) if request.method == "POST" else answers_of_draft(draft, columns)
+    context = {"draft": draft, **live_context(draft, columns, answers)}
+    response = TemplateResponse(request, "forecourt/onboarding/live.html", context)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _show(
+    admin: OnboardingDraftAdmin,
+    request: HttpRequest,
+    draft: OnboardingDraft,
+    columns: list[Column],
+    answers: MappingAnswers,
+    **more: Any,
+) -> HttpResponseBase:
+    for column in columns:
+        column.target = answers.targets.get(column.heading, "")
+    groups: dict[str, list[Column]] = {}
+    for column in columns:
+        groups.setdefault(column.role, []).append(column)
+    return admin.page(
+        request,
+        draft,
+        DraftStep.MAPPING,
+        "mapping",
+        title=draft.title,
+        groups=[{"role": role, "label": ROLE_LABELS[role], "columns": group} for role, group in groups.items()],
+        **live_context(draft, columns, answers),
+        **more,
+    )
+
+
+def live_context(draft: OnboardingDraft, columns: list[Column], answers: MappingAnswers) -> dict[str, Any]:
+    """What follows from the answers: fields still missing, the question about dates, and the first rows."""
+    return {
+        "missing": _missing(columns, answers),
+        "dates": date_question(draft, columns, answers),
+        "preview": preview_of(draft, changes_of(draft, columns, answers)),
+    }
+
+
+# --- columns and suggestions -----------------------------------------------------------------------------------------
+def columns_of(draft: OnboardingDraft) -> list[Column]:
+    """Every heading of the sample once, with what it is likely to be. A heading of several files is one column."""
+    columns: list[Column] = []
+    known: dict[str, Column] = {}
+    first_of_role: dict[str, DraftFile] = {}
+    for row in draft.files.all():
+        if row.headings:
+            first_of_role.setdefault(row.role, row)
+    for role in ROLE_LABELS:
+        file = first_of_role.get(role)
+        if file is None:
+            continue
+        suggestions = _suggestions(file)
+        for place, heading in enumerate(file.headings):
+            if heading in known:
+                if known[heading].role != role:
+                    known[heading].other_roles.append(ROLE_LABELS[role])
+                continue
+            samples = list(dict.fromkeys(row[place] for row in file.rows if place < len(row) and row[place].strip()))
+            suggested, confidence, why = suggestions.get(place, ("", 0.0, ""))
+            column = Column(
+                index=len(columns),
+                heading=heading,
+                role=role,
+                samples=samples[:4],
+                choices=_choices(role),
+                target="",
+                suggested=suggested,
+                confidence=round(confidence * 100),
+                sure=_confidence_word(confidence) if suggested else "no suggestion",
+                why=why,
+            )
+            known[heading] = column
+            columns.append(column)
+    return columns
+
+
+def _suggestions(file: DraftFile) -> dict[int, tuple[str, float, str]]:
+    from integrations.engine.suggest import suggest_columns
+
+    found = suggest_columns(file.headings, file.rows, role=Role(file.role))
+    allowed = _OF_ROLE[file.role]
+    return {
+        place: (one.field if one.field in allowed else "", one.confidence if one.field in allowed else 0.0, one.why)
+        for place, one in enumerate(found)
+        if one.field is None or isinstance(one.field, str)
+    }
+
+
+def _choices(role: str) -> list[tuple[str, str]]:
+    fields = [(name, FIELD_LABELS[name]) for name in _OF_ROLE[role]]
+    return [("", "Not used"), *fields, (EXTRA, "Another figure that moves sales")]
+
+
+def _confidence_word(confidence: float) -> str:
+    if confidence >= _SURE:
+        return "sure"
+    return "likely" if confidence >= _LIKELY else "unsure"
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+def answers_of_draft(draft: OnboardingDraft, columns: list[Column]) -> MappingAnswers:
+    """The saved mapping; where none was saved yet, the suggestions that are likely enough."""
+    answers = MappingAnswers(date_format=draft.body.get("date_format"))
+    if "field_map" in draft.body:
+        mapping, extras = mapping_of(draft.body), set(draft.body.get("extra_regressors") or ())
+        for column in columns:
+            target = mapping.get(column.heading)
+            if target is None and column.heading in CANONICAL_FIELDS and column.heading not in mapping.values():
+                target = column.heading  # a column that has the canonical name needs no entry
+            answers.targets[column.heading] = EXTRA if target in extras else target or ""
+        return answers
+    taken: set[str] = set()
+    for column in sorted(columns, key=lambda one: -one.confidence):
+        if column.suggested and column.confidence >= _TAKEN * 100 and column.suggested not in taken:
+            answers.targets[column.heading] = column.suggested
+            taken.add(column.suggested)
+    return answers
+
+
+def answers_of_post(request: HttpRequest, columns: list[Column]) -> MappingAnswers:
+    """What was posted; a select that is missing is taken as not used."""
+    targets = {}
+    for column in columns:
+        value = request.POST.get(f"map-{column.index}", "")
+        targets[column.heading] = value if value in dict(column.choices) else ""
+    return MappingAnswers(targets, request.POST.get("date_format") or None, request.POST.get("date_other", ""))
+
+
+def changes_of(draft: OnboardingDraft, columns: list[Column], answers: MappingAnswers) -> dict[str, Any]:
+    """The contract's keys that these answers make. Headings of files that are not in the sample keep their field."""
+    shown = {column.heading for column in columns}
+    mapping = {heading: target for heading, target in mapping_of(draft.body).items() if heading not in shown}
+    before, named = mapping_of(draft.body), set(CANONICAL_FIELDS)
+    extras: list[str] = []
+    known: dict[str, str] = {}
+    for column in columns:
+        target = answers.targets.get(column.heading, "")
+        if target == EXTRA:
+            old = before.get(column.heading)
+            target = old if old in (draft.body.get("extra_regressors") or ()) else _extra_name(column.heading, named)
+            extras.append(target)
+            if column.role in _KNOWN:
+                known[target] = _KNOWN[column.role]
+        if target:
+            mapping[column.heading] = target
+            named.add(target)
+    changes = with_mapping(draft.body, mapping, extras, known)
+    asked = answers.asked_format or _only_format(draft, columns, answers)
+    if asked:
+        changes["date_format"] = asked
+    return changes
+
+
+def _extra_name(heading: str, taken: set[str]) -> str:
+    """A plain field name for a further figure, made from its heading."""
+    plain = re.sub(r"[^a-z0-9]+", "_", heading.lower()).strip("_")[:50]
+    plain = plain if plain[:1].isalpha() else f"figure_{plain}".rstrip("_")
+    name, number = plain, 2
+    while name in taken or name == "returned_quantity":
+        name, number = f"{plain}_{number}", number + 1
+    return name
+
+
+def _missing(columns: list[Column], answers: MappingAnswers) -> list[str]:
+    mapped = {answers.targets.get(column.heading) for column in columns if column.role == "transactions"}
+    return [label for name, label in REQUIRED_LABELS.items() if name not in mapped]
+
+
+def _problems(draft: OnboardingDraft, columns: list[Column], answers: MappingAnswers) -> list[str]:
+    """What keeps the answers from being saved: one field twice in a file, a question about dates without an answer."""
+    problems = []
+    claims: dict[tuple[str, str], list[str]] = {}
+    for column in columns:
+        target = answers.targets.get(column.heading, "")
+        if target and target != EXTRA:
+            claims.setdefault((column.role, target), []).append(column.heading)
+    for (_, target), headings in claims.items():
+        if len(headings) > 1:
+            problems.append(
+                f"{' and '.join(headings)} are both “{FIELD_LABELS[target]}”. Choose one of them; adding two columns "
+                "up needs an export that does so."
+            )
+    question = date_question(draft, columns, answers)
+    if question is not None and question["ambiguous"] and question["chosen"] is None:
+        problems.append("Say how the dates are meant: the sample can be read in more than one way.")
+    if answers.date_format == "other" and not answers.date_other.strip():
+        problems.append("Write down how the dates are written, such as %d.%m.%Y, or choose one of the ways above.")
+    return problems
+
+
+# --- dates -----------------------------------------------------------------------------------------------------------
+def date_question(draft: OnboardingDraft, columns: list[Column], answers: MappingAnswers) -> dict[str, Any] | None:
+    """How the dates of the chosen column could be meant; None while no column is the date."""
+    column = _date_column(columns, answers)
+    if column is None:
+        return None
+    readings = readings_of(_values(draft, column))
+    options = [{"value": one.date_format, "words": one.words, "how": format_words(one.date_format)} for one in readings]
+    chosen = answers.date_format
+    saved = draft.body.get("date_format")
+    known = {option["value"] for option in options}
+    if chosen is None and saved in known:
+        chosen = saved
+    if chosen is None and len(options) == 1:
+        chosen = options[0]["value"]
+    other = answers.date_other
+    if chosen is not None and chosen != "other" and chosen not in known:
+        if chosen == saved and options:  # saved for another column
+            chosen = options[0]["value"] if len(options) == 1 else None
+        else:
+            chosen, other = "other", chosen
+    return {
+        "column": column.heading,
+        "options": options,
+        "ambiguous": len(options) > 1,
+        "unreadable": not options,
+        "samples": column.samples,
+        "chosen": chosen,
+        "other": other,
+        "usual": usual_formats(),
+    }
+
+
+def _date_column(columns: list[Column], answers: MappingAnswers) -> Column | None:
+    chosen = [one for one in columns if answers.targets.get(one.heading) == "date"]
+    return next((one for one in chosen if one.role == "transactions"), chosen[0] if chosen else None)
+
+
+def _values(draft: OnboardingDraft, column: Column) -> list[str]:
+    values: list[str] = []
+    for file in draft.files.all():
+        if file.role == column.role and column.heading in file.headings:
+            place = file.headings.index(column.heading)
+            values += [row[place] for row in file.rows if place < len(row)]
+    return values
+
+
+def _only_format(draft: OnboardingDraft, columns: list[Column], answers: MappingAnswers) -> str | None:
+    question = date_question(draft, columns, answers)
+    if question is None or question["chosen"] in (None, "other"):
+        return None
+    chosen: str = question["chosen"]
+    return chosen
+
+
+# --- preview ---------------------------------------------------------------------------------------------------------
+def preview_of(draft: OnboardingDraft, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The first rows as they would be, with each cell's problem; or why there is nothing to show."""
+    from integrations.engine.preview import preview
+
+    contract, findings = trial_contract({**draft.body, **changes})
+    if contract is None:
+        return {"findings": [found.as_dict() for found in findings], "rows": [], "fields": []}
+    read = [row for row in draft.files.all() if Role(row.role) in contract.files.by_role()]
+    with staged([(row.name, row.path) for row in read]) as paths:
+        files: dict[Role, list[Path]] = {}
+        for row, path in zip(read, paths, strict=True):
+            files.setdefault(Role(row.role), []).append(path)
+        shown = preview(contract, files, limit=_PREVIEW_ROWS)
+    rows = [
+        {
+            "line": row.line,
+            "cells": [
+                {"value": row.values.get(name, ""), "problem": row.problems.get(name, "")} for name in shown.fields
+            ],
+            "other": [text for name, text in row.problems.items() if name not in shown.fields],
+        }
+        for row in shown.rows
+    ]
+    return {
+        "findings": [found.as_dict() for found in shown.findings],
+        "rows": rows,
+        "fields": [FIELD_LABELS.get(name, name.replace("_", " ")) for name in shown.fields],
+    }
