@@ -95,6 +95,12 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         ),
         _group(
             "Data",
+            _item(
+                "Bring in data",
+                "upload_file",
+                "admin:integrations_onboardingdraft_changelist",
+                permission=_may("integrations.change_source"),
+            ),
             _item("Sources", "database", "admin:integrations_source_changelist"),
             _item("Contracts", "contract", "admin:integrations_contract_changelist"),
             _item("Deliveries", "inventory_2", "admin:integrations_ingestbatch_changelist"),

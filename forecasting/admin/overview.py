@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from forecasting import selectors
 from forecasting.admin.charts import total_chart
 from forecasting.models import AccuracyRecord, ModelVersion, PromotionRequest, RequestState
-from integrations.models import IngestBatch
+from integrations.models import IngestBatch, OnboardingDraft
 from ledger.models import LIVE_STATES, AuditEvent, Run
 from ledger.schema import connection
 from tenants.models import Heartbeat
@@ -62,20 +62,35 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _load_first(roles: frozenset[Role]) -> dict[str, str]:
+    """How a tenant gets its first sales: a form for those who may, else whom to ask."""
+    failed = IngestBatch.objects.exclude(state="loaded").exists()
+    if Role.TENANT_ADMIN in roles and not failed:
+        return {
+            "title": "First, bring in your sales",
+            "text": "Seven short steps lead from a file of your till or shop system to loaded sales; nothing is loaded "
+            "before you have seen what will become of it.",
+            "url": "admin:integrations_onboardingdraft_changelist"
+            if OnboardingDraft.objects.filter(state="open").exists()
+            else "admin:integrations_onboardingdraft_add",
+            "link": "Bring in data",
+        }
+    return {
+        "title": "First, load sales data",
+        "text": "The last delivery did not pass its checks. Look at what to mend, then load it again."
+        if failed
+        else "A tenant admin brings in the first file with “Bring in data”.",
+        "url": "admin:integrations_ingestbatch_changelist",
+        "link": "Deliveries",
+    }
+
+
 def _next_step(newest: Any, has_champion: bool, pending: bool, roles: frozenset[Role]) -> dict[str, str] | None:
     """What to do first, while the tenant is not served yet."""
     if has_champion:
         return None
     if newest is None:
-        failed = IngestBatch.objects.exclude(state="loaded").exists()
-        return {
-            "title": "First, load sales data",
-            "text": "The last delivery did not pass its checks. Look at what to mend, then load it again."
-            if failed
-            else "Run the command “onboard” with a data contract and your files: it checks every row and loads them.",
-            "url": "admin:integrations_ingestbatch_changelist",
-            "link": "Deliveries",
-        }
+        return _load_first(roles)
     if pending:
         return {
             "title": "A first champion waits for a reviewer",

@@ -12,7 +12,8 @@ from django.utils import timezone
 from forecasting.models import AccuracyRecord, ForecastSet, HoldoutAccess, PromotionRequest
 from forecasting.tests import factories
 from forecasting.tests.synthetic import make_contract
-from integrations.models import ApiToken, BatchFile, Contract, IngestBatch, RejectedRow, Source
+from integrations.models import ApiToken, BatchFile, Contract, IngestBatch, OnboardingDraft, RejectedRow, Source
+from integrations.services.drafts import create_draft
 from integrations.services.tokens import issue_token
 from ledger.models import Run
 from tenants.roles import Role
@@ -29,6 +30,7 @@ class World:
     draft: Contract
     running: Run
     failed: Run
+    onboarding: OnboardingDraft
 
     @property
     def analyst(self) -> User:
@@ -67,7 +69,11 @@ def make_world(series_count: int = 6) -> World:
         expires_at=timezone.now() + timedelta(days=9),
         actor=people[Role.TENANT_ADMIN],
     )
-    return World(people, pending, token, batch, draft, running, failed)
+    onboarding = create_draft(
+        title="Webshop", source_type="smb_csv", country_code="DE", currency="EUR", time_zone="Europe/Berlin",
+        actor=people[Role.TENANT_ADMIN],
+    )  # fmt: skip
+    return World(people, pending, token, batch, draft, running, failed, onboarding)
 
 
 def _runs() -> tuple[Run, Run]:

@@ -19,14 +19,14 @@ from django_tenants.utils import schema_context
 from forecasting.models import ModelVersion, PromotionRequest, Series
 from forecasting.tests.admin_world import World, make_world
 from forecasting.tests.factories import make_pending_request, make_person, make_series
-from integrations.models import ApiToken, Contract, IngestBatch
+from integrations.models import ApiToken, Contract, IngestBatch, OnboardingDraft
 from ledger.models import AuditEvent, Run
 from ledger.sites import tenant_site
 from tenants.models import Tenant
 from tenants.roles import Role
 
-PEOPLE_ONLY = {"auth.user"}  # only a tenant admin sees people
-MAY_ADD = {("integrations.apitoken", Role.TENANT_ADMIN), ("auth.user", Role.TENANT_ADMIN)}
+ADMIN_ONLY = {"auth.user", "integrations.onboardingdraft"}  # only a tenant admin sees people and begun onboardings
+MAY_ADD = {(label, Role.TENANT_ADMIN) for label in ("integrations.apitoken", *ADMIN_ONLY)}
 QUERY_COUNTS = Path(__file__).with_name("query_counts.json")
 ClientOf = Callable[..., Client]
 
@@ -47,6 +47,24 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "ledger_run_resume": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_promotionrequest_decide": frozenset(Role),
     "forecasting_promotionrequest_withdraw": frozenset(Role),
+    **{
+        f"integrations_onboardingdraft_{step}": frozenset({Role.TENANT_ADMIN})
+        for step in (
+            *(
+                "source",
+                "sample",
+                "mapping",
+                "preview",
+                "meaning",
+                "checks",
+                "rejected",
+                "activate",
+                "contract",
+                "text",
+            ),
+            *("load", "discard"),
+        )
+    },
 }
 
 
@@ -62,6 +80,7 @@ def _url(name: str, world: World) -> str:
     found = {
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,
         "ingestbatch": world.batch, "apitoken": world.token, "run": world.running, "promotionrequest": world.pending,
+        "onboardingdraft": world.onboarding,
     }[model]  # fmt: skip
     return reverse(f"admin:{name}", args=[found.pk])
 
@@ -76,7 +95,7 @@ def _pages_of(label: str, model: Any, role: Role) -> dict[str, int]:
     prefix = "admin:" + label.replace(".", "_")
     row = model._default_manager.first()
     assert row is not None, f"the world holds no {label}"
-    seen = 200 if label not in PEOPLE_ONLY or role == Role.TENANT_ADMIN else 403
+    seen = 200 if label not in ADMIN_ONLY or role == Role.TENANT_ADMIN else 403
     pages = {
         reverse(f"{prefix}_change", args=[row.pk]): seen,
         reverse(f"{prefix}_add"): 200 if (label, role) in MAY_ADD else 403,
@@ -163,9 +182,9 @@ def test_pages__session_of_another_tenant__opens_nothing(
 
 def _snapshot() -> dict[str, Any]:
     rows: dict[str, Any] = {"events": AuditEvent.objects.count()}
-    for model in (Run, PromotionRequest, ModelVersion, Contract, IngestBatch, ApiToken, User):
+    for model in (Run, PromotionRequest, ModelVersion, Contract, IngestBatch, ApiToken, User, OnboardingDraft):
         fields = []
-        for name in ("state", "status", "revoked_at", "is_active", "cancel_requested_at"):
+        for name in ("state", "status", "revoked_at", "is_active", "cancel_requested_at", "revision"):
             try:
                 fields.append(model._meta.get_field(name).name)
             except FieldDoesNotExist:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
-from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import FileResponse, HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from integrations.admin.onboarding_frame import step_url
 from integrations.draft_errors import DraftIncomplete
@@ -135,11 +135,11 @@ def _mend(draft: OnboardingDraft, code: str, column: str | None) -> dict[str, An
 
 
 def rejected_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
-    """The rows that the last check left out, as CSV; 404 where there are none."""
+    """The rows that the last check left out, as CSV; back to the checks where there are none."""
     if not admin.has_view_permission(request, draft):
         raise PermissionDenied
     path = (draft.check_report or {}).get("rejected_path", "")
     if not path or not default_storage.exists(path):
-        raise Http404("The last check left no row out.")
+        return HttpResponseRedirect(step_url(draft, DraftStep.CHECKS))
     name = f"rejected-{draft.body.get('source', 'rows')}.csv"
     return FileResponse(default_storage.open(path), as_attachment=True, filename=name, content_type="text/csv")

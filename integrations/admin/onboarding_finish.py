@@ -14,7 +14,6 @@ from integrations.admin.onboarding_frame import step_url
 from integrations.admin.onboarding_mapping import FIELD_LABELS
 from integrations.admin.onboarding_sample import as_yaml
 from integrations.draft_errors import DraftStale
-from integrations.errors import BreakingChangeUnconfirmed
 from integrations.models import Delivery, OnboardingDraft
 from integrations.models.draft import DraftState, DraftStep
 from integrations.services.drafts_body import mapping_of
@@ -77,12 +76,12 @@ def activate_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: Onbo
             )
         except DraftStale as error:
             context["stale"] = error
-        except BreakingChangeUnconfirmed as error:
-            context["breaking"] = error.changes
-            if request.POST.get("digest"):
-                form.add_error(None, "Nothing was changed yet. Tick the box below if that is meant.")
         except DomainError as error:
-            form.add_error(None, str(error))
+            context["breaking"] = getattr(error, "changes", None)  # of BreakingChangeUnconfirmed
+            if context["breaking"] is None:
+                form.add_error(None, str(error))
+            elif request.POST.get("digest"):
+                form.add_error(None, "Nothing was changed yet. Tick the box below if that is meant.")
         else:
             messages.success(request, f"Version {row.version} of the contract of {row.source.name} is in force.")
             return HttpResponseRedirect(step_url(draft, DraftStep.LOAD))

@@ -10,6 +10,7 @@ from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from integrations.models import Contract, Source
@@ -24,8 +25,8 @@ from ledger.templatetags.forecourt import ago, badge, day, moment
 
 _MANAGE = "integrations.change_source"
 _HOW_TO_LOAD = (
-    "Load the first data with the command “onboard”: it checks the files under a contract, "
-    "makes the source, and loads them or says what to mend."
+    "A tenant admin presses “Bring in data”: a form in steps makes the source from a sample of its files, "
+    "checks them, and loads them or says what to mend."
 )
 
 
@@ -56,6 +57,11 @@ class SourceAdmin(ReadOnlyAdmin):
     def last_sync(self, source: Source) -> str:
         return ago(source.last_sync_at)
 
+    def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
+        if not request.user.has_perm(_MANAGE):
+            return []
+        return [("Bring in data", reverse("admin:integrations_onboardingdraft_add"))]
+
     def own_views(self) -> list[tuple[str, str, View]]:
         return [("<path:object_id>/state/", "state", self.state_view)]
 
@@ -70,6 +76,7 @@ class SourceAdmin(ReadOnlyAdmin):
             "source": obj,
             "contracts": obj.contracts.all()[:20],
             "batches": obj.batches.select_related("contract")[:20],
+            "may_change": may_manage,
             "moves": [_VERBS[state] for state in moves] if may_manage else [],
         }
 

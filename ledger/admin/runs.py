@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
@@ -22,6 +24,8 @@ from ledger.sites import platform_site, tenant_site
 from ledger.templatetags.forecourt import UNKNOWN, badge, moment, num, span
 
 OPERATE = "ledger.change_run"
+PATIENCE_SECONDS = 10
+"""How long a run may wait before the page says why."""
 _LIST_FIELDS = (
     "id", "kind", "scope", "state", "progress_done", "progress_total", "progress_message", "requested_by_name",
     "queued_at", "started_at", "finished_at",
@@ -157,7 +161,7 @@ def progress_of(run: Run) -> dict[str, Any]:
     left = (run.progress_total - run.progress_done) / rate if rate and run.progress_total else None
     total = f" of {num(run.progress_total)}" if run.progress_total else ""
     silent = (timezone.now() - run.heartbeat_at).total_seconds() if run.heartbeat_at and run.is_live else None
-    message = run.progress_message or ("Waiting for a worker" if run.state == RunState.QUEUED else "")
+    message = run.progress_message or (_waiting(run) if run.state == RunState.QUEUED else "")
     if run.cancel_requested_at and run.state == RunState.RUNNING:
         message = "Cancelling: it ends at its next step"
     return {
@@ -174,6 +178,21 @@ def progress_of(run: Run) -> dict[str, Any]:
         "elapsed_text": span(elapsed),
         "silent_seconds": silent,
     }
+
+
+def _waiting(run: Run) -> str:
+    """Why a queued run has not begun, as far as this schema knows."""
+    seconds = (timezone.now() - run.queued_at).total_seconds()
+    if seconds < PATIENCE_SECONDS:
+        return "Waiting for a worker"
+    alive = timezone.now() - timedelta(seconds=settings.RUN_LOST_AFTER_SECONDS)
+    busy = Run.objects.filter(state=RunState.RUNNING, heartbeat_at__gt=alive).defer("inputs", "outputs").first()
+    if busy is not None:
+        return f"Waiting for {span(seconds)}: the worker is busy with “{job_title(busy.kind)}”"
+    return (
+        f"No worker has picked this up for {span(seconds)}. It may be busy for another tenant; if this goes on, none "
+        "is running: tell your platform operator. The work waits and is not lost"
+    )
 
 
 def _rate(rate: float | None) -> str:
