@@ -129,7 +129,11 @@ def _identifier(kind: str, found: ColumnProfile) -> Fit:
     if kind == "product_id":
         if found.ean >= 0.8:
             return Fit(1.0, "the cells are barcodes with the right check digit")
-        return Fit(0.35 if found.flags else 1.0, "the cells are identifiers")
+        if found.flags:
+            return Fit(0.35, "the cells are only yes or no")
+        if found.letters > 0.9 and found.spaces > 0.3:
+            return Fit(0.85, "the cells are names")
+        return Fit(1.0, "the cells are identifiers")
     if found.filled >= 20 and found.unique > 0.9:
         return Fit(0.35, "nearly every row has another value")
     return Fit(0.8 if found.ean >= 0.8 else 1.0, f"the sample has {found.distinct} of them")

@@ -19,7 +19,9 @@ from integrations.engine.convert import NULL_WORDS
 
 MAX_PAIRS = 24
 """Of how many number columns products are looked for: all pairs are tried."""
-_YES_NO = "0 1 0.0 1.0 true false t f yes no y n ja nein j oui non o si sim não nao s tak nie evet hayır hayir on off x"
+_YES_NO = (
+    "0 1 0.0 1.0 true false t f yes no y n ja nein j oui non o si sí sim não nao s tak nie evet hayır hayir on off x"
+)
 _FLAG_WORDS = frozenset(_YES_NO.split())
 _MONTHS = (
     r"jan|feb|m[aä]r|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dez|dec|déc|fév|avr|ene|abr|ago|dic|fev|set|out|mei|mrt"

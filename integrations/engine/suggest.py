@@ -1,7 +1,7 @@
 """Which column is what: a suggestion for every heading, from its name and from the cells below it.
 
 A suggestion is never a guess: below `THRESHOLD` the column is left to the person. The confidence is measured on
-`tests/heading_sets.py`, see `docs/onboarding.md`.
+`tests/heading_sets.py`: of suggestions with 0.9, about nine in ten were right, or more.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from integrations.engine.profile import ColumnProfile, products_of, profile_colu
 
 __all__ = ["THRESHOLD", "Choice", "Meaning", "Suggestion", "UnitHint", "suggest_columns", "suggest_meaning"]
 
-THRESHOLD = 0.5
+THRESHOLD = 0.6
 """Less is no suggestion."""
+_CALIBRATED = ((0.0, 0.25, 0.45, 0.6, 0.8, 1.0), (0.0, 0.4, 0.7, 0.85, 0.92, 0.98))
+"""Score to the share of such suggestions that were right, rounded down for the rare ones."""
 SAMPLE_ROWS = 200
 _LABELS = {
     "date": "the day of the sale",
@@ -201,7 +203,7 @@ def _confidence(column: _Column, field: str, columns: list[_Column]) -> float:
     )
     for rival, weight in ((other_meaning, 0.35), (other_column, 0.3)):
         score *= 1 - weight * min(rival / score, 1.0) ** 4
-    return round(min(score, 0.99), 3)
+    return round(float(np.interp(score, *_CALIBRATED)), 3)
 
 
 def _why(column: _Column, field: str) -> str:

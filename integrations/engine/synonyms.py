@@ -38,7 +38,8 @@ FIELDS: dict[str, dict[str, str]] = {
     "store_id": {
         "English": """
         store, store id, shop, shop id, branch, branch id, outlet, outlet id, location, location id, site, site id,
-        store no, store number, store code, store nbr, location code, location number, pos id, warehouse, point of sale,
+        store no, store number, store code, store nbr, loc id, location code, location number, pos id,
+        warehouse, point of sale,
         ~unit no, ~store name, ~shop name, ~branch name, ~loc, ~str, ~facility, ~restaurant, ~depot, ~district no,
         ~register store, ~whs, ~market
         """,
@@ -195,7 +196,8 @@ FIELDS: dict[str, dict[str, str]] = {
     "on_hand_qty": {
         "English": """
         on hand, on hand qty, stock, stock on hand, inventory, inventory level, soh, stock qty, stock level, qty on
-        hand, inventory qty, closing stock, current stock, available stock, onhand, quantity on hand, stock units,
+        hand, inventory qty, inv qty, on hand quantity, closing stock, current stock,
+        available stock, onhand, quantity on hand, stock units,
         ~available, ~balance, ~qoh, ~ending inventory
         """,
         "German": "bestand, lagerbestand, lagermenge, restbestand, filialbestand, bestandsmenge, warenbestand",

@@ -21,7 +21,7 @@ def look(folder: Path, content: str, *, limit: int = 20, **changes: Any) -> Prev
 
 def test_preview__good_rows__are_canonical(tmp_path: Path) -> None:
     body = "03/09/2024, S1 ,a7,3,125\n03/10/2024,S1,a8,1,\n"
-    rules = {"date_format": "%m/%d/%Y", "unit_map": {"unit_price": {"divide_by": 100}}}
+    rules: dict[str, Any] = {"date_format": "%m/%d/%Y", "unit_map": {"unit_price": {"divide_by": 100}}}
     found = look(tmp_path, HEAD + body, **rules, id_normalization={"product_id": {"upper": True}})
     assert found.fields == ("date", "store_id", "product_id", "quantity", "unit_price")
     first = {"date": "2024-03-09", "store_id": "S1", "product_id": "A7", "quantity": "3", "unit_price": "1.25"}

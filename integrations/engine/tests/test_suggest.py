@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from integrations.engine.contract_model import Role
@@ -12,12 +14,12 @@ QUANTITIES, PRICES = (1, 2, 3, 5, 2, 4), ("1.25", "2.50", "0.99", "1.10", "7.30"
 AMOUNTS = tuple(f"{count * float(price):.2f}" for count, price in zip(QUANTITIES, PRICES, strict=True))
 
 
-def suggest(table: dict[str, tuple[object, ...]], role: Role = Role.TRANSACTIONS) -> dict[str, Suggestion]:
+def suggest(table: Mapping[str, tuple[object, ...]], role: Role = Role.TRANSACTIONS) -> dict[str, Suggestion]:
     rows = [tuple(str(cell) for cell in row) for row in zip(*table.values(), strict=True)]
     return {found.column: found for found in suggest_columns(list(table), rows, role=role)}
 
 
-def fields(table: dict[str, tuple[object, ...]], role: Role = Role.TRANSACTIONS) -> dict[str, str | None]:
+def fields(table: Mapping[str, tuple[object, ...]], role: Role = Role.TRANSACTIONS) -> dict[str, str | None]:
     return {column: found.field for column, found in suggest(table, role).items()}
 
 
@@ -92,7 +94,8 @@ def test_suggest__in_a_reference_file__has_only_its_fields() -> None:
 
 
 def test_suggest__short_rows_and_odd_cells__raise_nothing() -> None:
-    rows = [["1"], [], ["x" * 9000, None, "1e999", "\x00", "nan"], ["=1+1", "12,3,4", "--", "∞", "٣"]]
+    odd = ["x" * 9000, None, "1e999", "\x00", "nan"]
+    rows: list[list[str | None]] = [["1"], [], [*odd], ["=1+1", "12,3,4", "--", "∞", "٣"]]
     found = suggest_columns(["date", "qty", "price", "", "store"], rows)
     assert len(found) == 5
 
