@@ -55,7 +55,7 @@ def horizon_frame(panel: Panel, horizon: int, ids: Any = None) -> pd.DataFrame:
     """unique_id × the `horizon` steps after the panel's last day, sorted."""
     ids = panel.ids if ids is None else ids
     last = panel.history["ds"].max()
-    ahead = last + panel.step * pd.Series(range(1, horizon + 1))
+    ahead = last + panel.step * pd.Series(range(1, horizon + 1), dtype="int64")
     return pd.DataFrame(
         {"unique_id": pd.Series(ids).repeat(horizon).to_numpy(), "ds": pd.concat([ahead] * len(ids)).to_numpy()}
     )

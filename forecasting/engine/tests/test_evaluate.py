@@ -126,9 +126,8 @@ def test_table__intervals__come_from_the_other_origins_and_are_scored_as_by_hand
             for (_, row), (_, values) in zip(mine.iterrows(), grid.iterrows(), strict=True):
                 if not row["censored"]:
                     total += row["y"]
-                    loss = [
-                        max(q * (row["y"] - v), (q - 1) * (row["y"] - v)) for q, v in zip(grid, values, strict=True)
-                    ]
+                    errors = [(float(str(q)), row["y"] - v) for q, v in zip(grid, values, strict=True)]
+                    loss = [max(q * error, (q - 1) * error) for q, error in errors]
                     pinball += sum(loss) / len(loss)
         for row in mine.loc[~mine["censored"]].itertuples():
             below, above = max(row.lo80 - row.y, 0.0), max(row.y - row.hi80, 0.0)
