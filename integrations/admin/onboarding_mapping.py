@@ -19,7 +19,7 @@ from integrations.models import DraftFile, OnboardingDraft
 from integrations.models.draft import DraftStep
 from integrations.services.drafts import save_step
 from integrations.services.drafts_body import mapping_of, trial_contract, with_mapping
-from integrations.services.drafts_dates import format_words, readings_of, usual_formats
+from integrations.services.drafts_dates import date_texts, format_words, readings_of, usual_formats
 from integrations.services.spool import staged
 from ledger.errors import DomainError
 
@@ -364,11 +364,13 @@ def _date_column(columns: list[Column], answers: MappingAnswers) -> Column | Non
 
 
 def _values(draft: OnboardingDraft, column: Column) -> list[str]:
+    """Texts of the column: of the first rows, and of the files' first blocks where those hold texts."""
     values: list[str] = []
     for file in draft.files.all():
         if file.role == column.role and column.heading in file.headings:
             place = file.headings.index(column.heading)
             values += [row[place] for row in file.rows if place < len(row)]
+            values += date_texts(file, (draft.body.get("files") or {}).get(file.role) or {}, column.heading)
     return values
 
 
