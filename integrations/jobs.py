@@ -35,3 +35,11 @@ def check(ctx: RunContext) -> dict[str, Any]:
     from integrations.services.drafts_check import perform_check
 
     return perform_check(ctx=ctx)
+
+
+@job("integrations.sftp_pull", title="Pull files by SFTP", max_attempts=3)
+def sftp_pull(ctx: RunContext) -> dict[str, Any]:
+    """Take what lies ready on a source's SFTP server, each file once."""
+    from integrations.services.pull import perform_pull  # paramiko, which a web process needs only for host keys
+
+    return perform_pull(ctx=ctx)

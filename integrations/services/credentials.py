@@ -88,6 +88,9 @@ class Secret:
         return bool(self._text)
 
 
+NO_SECRET = Secret("")
+
+
 def seal(text: str, *, purpose: str) -> str:
     """Encrypt ``text`` with the newest key, for the current tenant and ``purpose``; empty stays empty.
 
@@ -105,7 +108,7 @@ def unseal(sealed: str, *, purpose: str) -> Secret:
     Raises ``CredentialKeyLost``, ``CredentialUnreadable``, ``CredentialsKeyMissing``, ``CredentialsKeyInvalid``.
     """
     if not sealed:
-        return Secret("")
+        return NO_SECRET
     form, _, rest = sealed.partition(":")
     key_name, _, token = rest.partition(":")
     if form != _FORM or not token:
