@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection, transaction
+from django.db.models import Max
 from psycopg import sql
 
 from forecasting import selectors
@@ -29,7 +30,7 @@ from forecasting.errors import (
     SeriesUnusable,
     WrongRequest,
 )
-from forecasting.models import HoldoutAccess, ModelVersion, Series
+from forecasting.models import HoldoutAccess, KnownFuture, ModelVersion, Series
 from forecasting.services.bulk import copy_out
 from forecasting.services.data_profile import DataProfile, active_profile
 from ledger.services.audit import actor_name, record
@@ -110,14 +111,40 @@ def load_training(window: TrainingWindow, *, ahead: int = 0) -> LoadedPanel:
         cursor.execute("LOCK TABLE forecasting_demand, forecasting_knownfuture IN SHARE MODE")
     fingerprint = window_fingerprint(window)
     rows = _demand_rows(window.train_end, profile)
+    future = _future_rows(window.train_end, ahead * profile.step_days, profile)
+    return LoadedPanel(_checked_panel(window, profile, rows, future), window.with_fingerprint(fingerprint))
+
+
+def load_panel(window: TrainingWindow, *, ahead: int = 0) -> Panel:
+    """As `load_training`, without the fingerprint."""
+    return load_training(window, ahead=ahead).panel
+
+
+def load_series(window: TrainingWindow, series: int, *, ahead: int = 0) -> Panel:
+    """The same view of one series alone, in the time that one series takes. Writers do not wait: to look, not to train.
+
+    Raises as `load_training`.
+    """
+    profile = active_profile()
+    rows = _demand_rows(window.train_end, profile, series)
+    future = _future_rows(window.train_end, ahead * profile.step_days, profile, series)
+    return _checked_panel(window, profile, rows, future, series)
+
+
+def _checked_panel(
+    window: TrainingWindow,
+    profile: DataProfile,
+    rows: pd.DataFrame,
+    future: pd.DataFrame | None,
+    series: int | None = None,
+) -> Panel:
     if not len(rows):
         raise SeriesUnusable(f"no demand lies on or before {window.train_end}")
-    future = _future_rows(window.train_end, ahead * profile.step_days, profile)
     try:
         window.check(rows)
         panel = build_panel(
             rows,
-            static=_static_rows(profile),
+            static=_static_rows(profile, series),
             future=future,
             regressors=profile.regressors,
             missing_days=profile.missing_days,
@@ -130,12 +157,7 @@ def load_training(window: TrainingWindow, *, ahead: int = 0) -> LoadedPanel:
         raise PartitionBroken(str(error)) from error
     except NoUsableSeries as error:
         raise SeriesUnusable(error.reason) from error
-    return LoadedPanel(panel, window.with_fingerprint(fingerprint))
-
-
-def load_panel(window: TrainingWindow, *, ahead: int = 0) -> Panel:
-    """As `load_training`, without the fingerprint."""
-    return load_training(window, ahead=ahead).panel
+    return panel
 
 
 def open_holdout(*, candidate: ModelVersion, run_id: UUID, actor: AbstractBaseUser | None, reason: str = "") -> Panel:
@@ -216,60 +238,78 @@ def _value(name: str, table: str) -> sql.Composable:
     return sql.SQL("({} ->> {})::float8 AS {}").format(body, sql.Literal(name), sql.Identifier(name))
 
 
-def _demand_rows(end: date, profile: DataProfile) -> pd.DataFrame:
-    """unique_id, ds, y, censored, prices and declared regressors of every row on or before `end`."""
+def _only(table: str, series: int | None) -> sql.Composable:
+    """The condition that leaves one series of a table; nothing where all are meant."""
+    if series is None:
+        return sql.SQL("")
+    return sql.SQL(" AND {}.series_id = {}").format(sql.Identifier(table), sql.Literal(series))
+
+
+def _demand_rows(end: date, profile: DataProfile, series: int | None = None) -> pd.DataFrame:
+    """unique_id, ds, y, censored, prices and declared regressors of every row (of one series) on or before `end`."""
     names = tuple(dict.fromkeys((*_ALWAYS, *profile.regressors.dynamic)))
     query = sql.SQL(
         "SELECT d.series_id AS unique_id, d.date AS ds, d.quantity AS y, d.stocked_out AS censored{} "
-        "FROM forecasting_demand d WHERE d.date <= {}"
-    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "d") for n in names), sql.Literal(end))
+        "FROM forecasting_demand d WHERE d.date <= {}{}"
+    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "d") for n in names), sql.Literal(end), _only("d", series))
     types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "y": pa.float64(), "censored": pa.bool_()}
     frame: pd.DataFrame = copy_out(query, types | dict.fromkeys(names, pa.float64())).to_pandas()
+    if series is not None:  # what this series does not carry, others may
+        return frame
     # A regressor that no row carries is not there at all; the engine says so where it needs it.
     return frame.drop(columns=[n for n in names if frame[n].isna().all()])
 
 
-def _future_rows(end: date, ahead_days: int, profile: DataProfile) -> pd.DataFrame | None:
-    """Known-future values up to `end` plus `ahead_days`, or None where there are none."""
+def _future_rows(end: date, ahead_days: int, profile: DataProfile, series: int | None = None) -> pd.DataFrame | None:
+    """Known-future values (of one series) up to `end` plus `ahead_days`, or None where there are none of any."""
     names = profile.regressors.known_future
     if not names:
         return None
     last = end + timedelta(days=ahead_days)
     query = sql.SQL(
-        "SELECT k.series_id AS unique_id, k.date AS ds{} FROM forecasting_knownfuture k WHERE k.date <= {}"
-    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "k") for n in names), sql.Literal(last))
+        "SELECT k.series_id AS unique_id, k.date AS ds{} FROM forecasting_knownfuture k WHERE k.date <= {}{}"
+    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "k") for n in names), sql.Literal(last), _only("k", series))
     types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns")} | dict.fromkeys(names, pa.float64())
     frame: pd.DataFrame = copy_out(query, types).to_pandas()
-    if not len(frame):
+    covered = frame["ds"].max() if series is None else _covered(last)
+    if pd.isna(covered):
         return None
-    return _filled(frame, end, profile) if ahead_days else frame
+    return _filled(frame, end, covered, profile, series) if ahead_days else frame
 
 
-def _filled(frame: pd.DataFrame, end: date, profile: DataProfile) -> pd.DataFrame:
+def _covered(last: date) -> pd.Timestamp:
+    """The last day on or before `last` that any series has a plan for; NaT where there is none."""
+    day = KnownFuture.objects.filter(date__lte=last).aggregate(day=Max("date"))["day"]
+    return pd.Timestamp(day) if day is not None else pd.Timestamp("NaT")
+
+
+def _filled(
+    frame: pd.DataFrame, end: date, covered: pd.Timestamp, profile: DataProfile, series: int | None
+) -> pd.DataFrame:
     """Where the contract says what an absent value means, the days that the covariates file covers get it."""
     fills = dict(profile.fills)
-    covered = frame["ds"].max()
     if not fills or covered <= pd.Timestamp(end):
         return frame
     step = pd.Timedelta(days=profile.step_days)
     days = pd.date_range(pd.Timestamp(end) + step, covered, freq=step).astype("datetime64[ns]")
-    ids = list(Series.objects.order_by("pk").values_list("pk", flat=True))
+    ids = [series] if series is not None else list(Series.objects.order_by("pk").values_list("pk", flat=True))
     grid = pd.MultiIndex.from_product([ids, days], names=["unique_id", "ds"]).to_frame(index=False)
     past = frame.loc[frame["ds"] <= pd.Timestamp(end)]
     return pd.concat([past, grid.merge(frame, on=["unique_id", "ds"], how="left").fillna(fills)], ignore_index=True)
 
 
-def _static_rows(profile: DataProfile) -> pd.DataFrame:
-    """unique_id, store_id, product_id, category and the declared static attributes."""
-    rows: Iterable[Any] = Series.objects.order_by("pk").values_list(
+def _static_rows(profile: DataProfile, series: int | None = None) -> pd.DataFrame:
+    """unique_id, store_id, product_id, category and the declared static attributes (of one series)."""
+    chosen = Series.objects.all() if series is None else Series.objects.filter(pk=series)
+    rows: Iterable[Any] = chosen.order_by("pk").values_list(
         "pk", "store_id", "product_id", "category", "store_attributes", "product_attributes"
     )
     table: dict[str, list[Any]] = {"unique_id": [], "store_id": [], "product_id": [], "category": []}
     others = [n for n in profile.regressors.static if n not in table]
     table |= {name: [] for name in others}
-    for series, store, product, category, of_store, of_product in rows:
+    for key, store, product, category, of_store, of_product in rows:
         for name, value in zip(
-            ("unique_id", "store_id", "product_id", "category"), (series, store, product, category), strict=True
+            ("unique_id", "store_id", "product_id", "category"), (key, store, product, category), strict=True
         ):
             table[name].append(value)
         for name in others:
