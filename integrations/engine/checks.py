@@ -91,7 +91,7 @@ def _unreadable(
                 fix="Export one row per store, product and day, with one figure in each cell.",
             )
     shown = f", such as {_example(tally, column)}" if texts else ""
-    broken = f" {tally.ragged:,} rows have the wrong number of cells." if tally.ragged else ""
+    broken = f" {tally.ragged:,} of these rows are no rows. {REASONS[tally.ragged_reason]}" if tally.ragged else ""
     if field == "date":
         fix = f"The contract says date_format: {contract.date_format}; set it to how the file writes dates."
         code, what = "min_date_parse_success", "dates"
@@ -123,7 +123,7 @@ def rejected_findings(tally: Tally, name: str) -> list[Finding]:
     """One warning per reason for rows that were left out, and an error when they are too many to keep."""
     counts: list[tuple[str, str, int]] = [(column, why, count) for (column, why), count in tally.reasons.items()]
     if tally.ragged:
-        counts.append(("", "wrong_number_of_cells", tally.ragged))
+        counts.append(("", tally.ragged_reason, tally.ragged))
     findings = [
         warning(
             f"rejected_{why}",

@@ -38,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`rows` well-formed rows as arrow arrays by source heading, and the rows that had the wrong number of cells.
+    """`rows` well-formed rows as arrow arrays by source heading, and the rows that are none, for `ragged_reason`.
 
     `locate(indices)` finds the places of well-formed rows; it is only called for rows that are rejected.
     """
@@ -47,16 +47,26 @@ class Chunk:
     columns: dict[str, pa.Array]
     locate: Callable[[NDArray[np.int64]], list[Place]]
     ragged: list[Place] = field(default_factory=list)
+    ragged_reason: str = "wrong_number_of_cells"
 
 
 class RowSource(Protocol):
-    """One open file. `headings` are known before the first chunk; `sha256` after the last."""
+    """One open file: its `headings`, those that hold lists or records, and remarks on how it is read."""
 
     headings: list[str]
     nested: frozenset[str]
+    findings: tuple[Finding, ...]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The rows with these columns. Raises `FileProblem`."""
+        ...
+
+
+class ByteReader(Protocol):
+    """What a text source reads from: a file, or what a gzip archive unpacks to."""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, empty at the end. Raises `FileProblem`."""
         ...
 
 
@@ -89,11 +99,19 @@ def sha256_of(path: Path) -> str:
 
 
 _MAGIC = (
-    (b"PK\x03\x04", "an Excel workbook or a zip archive", "Open it and save the sheet as CSV (UTF-8)."),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Open it and save the sheet as CSV (UTF-8)."),
+    (
+        b"PK\x03\x04",
+        "an Excel workbook or a zip archive",
+        "Set format: xlsx if it is a workbook; unpack a zip archive first.",
+    ),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an old or a password-protected Excel workbook",
+        "Save it as .xlsx without a password, and set format: xlsx.",
+    ),
     (b"%PDF", "a PDF document", "Export the figures as CSV (UTF-8) instead."),
     (b"PAR1", "a parquet file", "Set format: parquet for this file."),
-    (b"\x1f\x8b", "a gzip archive", "Unpack it first."),
+    (b"\x1f\x8b", "a gzip archive within a gzip archive", "Pack it only once."),
     (b"SQLite format 3", "a database file", "Export the sales table as CSV (UTF-8)."),
     (b"\x89PNG", "a picture", "Export the figures as CSV (UTF-8) instead."),
 )

@@ -31,6 +31,7 @@ __all__ = [
     "load_contract",
 ]
 
+_LATER_KEYS = ("sheet", "columns")
 _FIXED_TYPES: dict[str, tuple[str, ...]] = {
     "date": ("date",),
     "store_id": ("str",),
@@ -150,8 +151,15 @@ def load_contract(text: str | bytes) -> DataContract:
 
 
 def contract_sha256(contract: DataContract) -> str:
-    """SHA-256 of the contract's canonical JSON: defaults written out, keys sorted, so their order does not matter."""
-    canonical = json.dumps(contract.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """SHA-256 of the contract's canonical JSON: defaults written out, keys sorted, so their order does not matter.
+
+    A key of a file that came later and says nothing is left out, so that known contracts keep their fingerprint.
+    """
+    values = contract.model_dump(mode="json")
+    for spec in values["files"].values():
+        for key in [key for key in _LATER_KEYS if spec is not None and not spec.get(key)]:
+            spec.pop(key, None)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -148,6 +148,7 @@ class FileSpec(_Strict):
     decimal: Literal[".", ","] = "."
     thousands: Literal[",", ".", " ", "'"] | None = None
     encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252", "cp1250", "iso-8859-15"] = "utf-8"
+    sheet: PlainText | None = Field(None, description="xlsx: the sheet's name; without it, the first one with rows.")
 
     @model_validator(mode="after")
     def _separators_differ(self) -> Self:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from integrations.engine.contract_model import IdRule
+from integrations.engine.mixed import flat_text, is_mixed, part, whole_floats_as_text
 
 ABSURD = 1e12
 MAX_ID_LENGTH = 200
@@ -54,10 +55,13 @@ def number_pattern(decimal: str, thousands: str | None) -> str:
 
 def numbers(array: pa.Array, decimal: str = ".", thousands: str | None = None) -> Column:
     """Doubles from text or from a native numeric column; infinite and absurd figures are out of range."""
+    if is_mixed(array):
+        return _mixed_numbers(array, decimal, thousands)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
     if not pa.types.is_string(array.type):
         return _native(array)
+    array = pc.fill_null(array, "")
     if decimal == "." and thousands is None:
         try:
             return _checked(pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False))
@@ -67,6 +71,17 @@ def numbers(array: pa.Array, decimal: str = ".", thousands: str | None = None) -
     column = _numbers_of_texts(encoded.dictionary, decimal, thousands)
     codes = encoded.indices.to_numpy(zero_copy_only=False)
     return Column(column.values[codes], column.status[codes])
+
+
+def _mixed_numbers(array: pa.StructArray, decimal: str, thousands: str | None) -> Column:
+    """Real numbers as they are, texts as the contract writes numbers; a date is no number."""
+    real = _native(part(array, "number"))
+    column = numbers(part(array, "text"), decimal, thousands)
+    known = real.status != Status.EMPTY
+    column.values[known], column.status[known] = real.values[known], real.status[known]
+    dates = pc.or_(pc.is_valid(part(array, "day")), pc.is_valid(part(array, "moment")))
+    column.status[dates.to_numpy(zero_copy_only=False)] = Status.BAD
+    return column
 
 
 def _native(array: pa.Array) -> Column:
@@ -116,7 +131,7 @@ def whole_numbers(column: Column) -> Column:
 
 def flags(array: pa.Array) -> Column:
     """1.0 or 0.0 from true/false words, 0 and 1, or a native truth value."""
-    encoded = array.dictionary_encode()
+    encoded = flat_text(array).dictionary_encode()
     values, status = [], []
     for item in encoded.dictionary.to_pylist():
         text = str(item).strip().lower()
@@ -150,8 +165,9 @@ class TextCodes:
 
     def encode(self, array: pa.Array) -> NDArray[np.int32]:
         """The code of every row."""
+        array = flat_text(array)
         if pa.types.is_floating(array.type):
-            array = _whole_floats_as_text(array)
+            array = whole_floats_as_text(array)
         encoded = array.dictionary_encode()
         distinct = encoded.dictionary.to_pylist()
         lookup = np.fromiter((self._code(item) for item in distinct), np.int32, len(distinct))
@@ -173,10 +189,3 @@ class TextCodes:
                 self._seen.clear()
             self._seen[item] = code
         return code
-
-
-def _whole_floats_as_text(array: pa.Array) -> pa.Array:
-    """Identifiers that a program wrote as 1001.0 read 1001 again; an empty or broken figure is an empty cell."""
-    values = pc.fill_null(array.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
-    texts = [None if item != item else str(int(item)) if item == int(item) else str(item) for item in values.tolist()]
-    return pa.array(texts, pa.string())

@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 from integrations.engine.chunks import (
     BLOCK_BYTES,
     RAW_LIMIT,
+    ByteReader,
     Chunk,
     FileProblem,
-    HashingReader,
     Place,
     check_is_text,
 )
 from integrations.engine.contract_model import FileSpec
-from integrations.engine.findings import error
+from integrations.engine.findings import Finding, error
 from integrations.engine.records import RecordMap, last_record_end, map_records
-
-MAX_RECORD_BYTES = 8 * 1024 * 1024
+from integrations.engine.text_file import MAX_RECORD_BYTES, TextDecoder, record_too_long
 
 
 class CsvSource:
     """One CSV file. Raises `FileProblem` from the constructor (empty, binary, encoding) and from `chunks`."""
 
     nested: frozenset[str] = frozenset()
+    findings: tuple[Finding, ...] = ()
 
-    def __init__(self, reader: HashingReader, spec: FileSpec, name: str) -> None:
+    def __init__(self, reader: ByteReader, spec: FileSpec, name: str) -> None:
         self._reader, self._spec, self._name = reader, spec, name
-        self._decoder = None if spec.encoding == "utf-8" else codecs.getincrementaldecoder(spec.encoding)()
+        self._decoder = TextDecoder(spec.encoding, name)
         self._line = 1
         self._carry = b""
         self._ended = False
@@ -43,25 +43,8 @@ class CsvSource:
         if not start.strip():
             raise FileProblem(error("empty_file", f"{name} is empty.", fix="Export it again and check its size."))
         check_is_text(start, name, spec.encoding)
-        self._pending = self._text(start).removeprefix(codecs.BOM_UTF8)
+        self._pending = self._decoder.decode(start).removeprefix(codecs.BOM_UTF8)
         self.headings = self._take_header()
-
-    def _text(self, data: bytes) -> bytes:
-        if self._decoder is None:
-            return data
-        try:
-            return self._decoder.decode(data, final=not data).encode()
-        except UnicodeDecodeError as problem:
-            raise self._wrong_encoding(self._spec.encoding) from problem
-
-    def _wrong_encoding(self, encoding: str, place: str = "") -> FileProblem:
-        return FileProblem(
-            error(
-                "not_utf8",
-                f"{self._name} is not {encoding.upper()} text{place}.",
-                fix="Save it as CSV UTF-8, or set encoding to what your program writes, often cp1252.",
-            )
-        )
 
     def _take_header(self) -> list[str]:
         """The first line that is not empty. Headings are cut free of blanks around them."""
@@ -78,9 +61,15 @@ class CsvSource:
                     continue
                 self._line += int(records.lines_before(np.array([end]))[0])
                 self._pending_block = block[end:]
-                rows = list(csv.reader([text.decode()], delimiter=self._spec.delimiter))
-                return [cell.strip() for cell in rows[0]]
+                return self._split(text.decode())
             self._line += len(records.line_ends)
+
+    def _split(self, text: str) -> list[str]:
+        try:
+            rows = list(csv.reader([text], delimiter=self._spec.delimiter))
+        except csv.Error as problem:  # a cell above the reader's limit
+            raise record_too_long(self._name, self._line) from problem
+        return [cell.strip() for cell in rows[0]]
 
     def _next_block(self) -> bytes | None:
         """The next whole records, or None at the end."""
@@ -93,13 +82,14 @@ class CsvSource:
                 data, self._pending = self._pending, b""
             else:
                 raw = self._reader.read(BLOCK_BYTES)
-                data = self._text(raw)
+                data = self._decoder.decode(raw)
                 self._ended = not raw
             text = self._carry + data
             end = len(text) if self._ended else last_record_end(text, self._spec.delimiter)
             self._carry = text[end:]
             if len(self._carry) > MAX_RECORD_BYTES:
-                raise self._unclosed(self._line + text[:end].count(b"\n"))
+                line = self._line + text[:end].count(b"\n")
+                raise self._unclosed(line) if b'"' in self._carry else record_too_long(self._name, line)
             if end:
                 self._check(text[:end])
                 return text[:end]
@@ -107,22 +97,7 @@ class CsvSource:
 
     def _check(self, block: bytes) -> None:
         """Refuse NUL bytes, broken UTF-8 and, in the last block, a quote that never closes."""
-        if b"\0" in block:
-            line = self._line + block[: block.index(b"\0")].count(b"\n")
-            raise FileProblem(
-                error(
-                    "nul_bytes",
-                    f"{self._name} has a NUL byte in line {line}: it is damaged.",
-                    fix="Export the file again; a broken-off copy often looks like this.",
-                    rows=1,
-                )
-            )
-        if not block.isascii():
-            try:
-                block.decode()
-            except UnicodeDecodeError as problem:
-                line = self._line + block[: problem.start].count(b"\n")
-                raise self._wrong_encoding("utf-8", f" (line {line})") from problem
+        self._decoder.check(block, self._line)
         if self._ended and b'"' in block:
             records = map_records(block + b"\n", self._spec.delimiter)
             if not len(records.ends) or records.ends[-1] != len(block) + 1:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from integrations.engine.contract_model import TimezoneHandling
 from integrations.engine.convert import NULL_WORDS, Status
+from integrations.engine.mixed import is_mixed, part, whole_floats_as_text
 
 EPOCH = date(1970, 1, 1).toordinal()
 FIRST_DAY = 0  # 1970-01-01
@@ -37,6 +38,10 @@ class DateParser:
 
     def parse(self, array: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
         """Day and `Status` of every row; a day outside 1970-2100 is out of range."""
+        if is_mixed(array):
+            return self._mixed(array)
+        if pa.types.is_floating(array.type):  # a workbook's 20170131
+            array = whole_floats_as_text(array)
         if pa.types.is_date(array.type):
             return self._finish(array.cast(pa.date32()).cast(pa.int32()))
         if pa.types.is_timestamp(array.type):
@@ -46,6 +51,15 @@ class DateParser:
         days, status = self._texts(texts)
         codes = pc.fill_null(encoded.indices, len(days)).to_numpy(zero_copy_only=False)
         return np.append(days, np.int32(0))[codes], np.append(status, np.int8(Status.EMPTY))[codes]
+
+    def _mixed(self, array: pa.StructArray) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """Real dates as they are; texts, and numbers written as text, in the contract's format."""
+        days, status = self.parse(pc.coalesce(part(array, "text"), whole_floats_as_text(part(array, "number"))))
+        for kind in ("day", "moment"):
+            known = pc.is_valid(part(array, kind)).to_numpy(zero_copy_only=False)
+            some_days, some_status = self.parse(part(array, kind))
+            days[known], status[known] = some_days[known], some_status[known]
+        return days, status
 
     def _finish(self, days: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
         empty = pc.is_null(days).to_numpy(zero_copy_only=False)

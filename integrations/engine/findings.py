@@ -43,7 +43,9 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as plain JSON values, without the internal `adapter` mark."""
-        values = asdict(self)
+        values = {
+            key: value.replace("\0", "␀") if isinstance(value, str) else value for key, value in asdict(self).items()
+        }
         del values["adapter"]
         values["severity"] = self.severity.value
         return values

@@ -99,7 +99,7 @@ def plan_columns(
 
 def _structure(contract: DataContract, role: Role, headings: Sequence[str], name: str) -> tuple[Finding, ...]:
     """What makes the whole heading line unusable."""
-    dates = [heading for heading in headings if _is_date(heading)]
+    dates = [heading for heading in headings[:MAX_COLUMNS] if _is_date(heading)]
     if len(dates) >= 3:
         return (
             adapter(

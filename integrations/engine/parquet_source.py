@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from integrations.engine.chunks import RAW_LIMIT, Chunk, FileProblem, Place
-from integrations.engine.findings import adapter, error
+from integrations.engine.findings import Finding, adapter, error
 
 BATCH_ROWS = 131_072
 
 
 class ParquetSource:
     """One parquet file. Raises `FileProblem` from the constructor and from `chunks`."""
+
+    findings: tuple[Finding, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self._name = path.name

@@ -115,7 +115,7 @@ class _Batch:
             with open_source(file.path, file.spec) as opened:
                 source = opened.source
                 file.plan = plan_columns(self.contract, file.role, source.headings, source.nested, file.path.name)
-            self.findings += file.plan.findings
+            self.findings += (*source.findings, *file.plan.findings)
         except FileProblem as problem:
             self.findings.append(problem.finding)
 

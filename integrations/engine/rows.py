@@ -22,12 +22,14 @@ from integrations.engine.contract_model import (
 from integrations.engine.convert import Column, Status, TextCodes, flags, numbers, whole_numbers
 from integrations.engine.dates import DateParser
 from integrations.engine.headings import ColumnPlan
+from integrations.engine.mixed import flat_text
 from integrations.engine.types import RejectedRow
 
 MAX_REJECTED = 200_000
 MAX_EXAMPLES = 200
 REASONS = {
     "wrong_number_of_cells": "The row has more or fewer cells than the headings.",
+    "not_json": "The line is not one JSON object with plain values.",
     "missing_value": "A cell that is needed is empty.",
     "not_a_date": "This is not a date in the contract's format.",
     "ambiguous_date": "Day and month could be swapped: name the format in the contract.",
@@ -63,6 +65,7 @@ class Tally:
     read: int = 0
     good: int = 0
     ragged: int = 0
+    ragged_reason: str = "wrong_number_of_cells"
     empty: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     rejected: list[RejectedRow] = field(default_factory=list)
@@ -125,7 +128,7 @@ class RowReader:
         for kind, source in self._plan.watched.items():
             seen = self.tally.watched.setdefault(kind, set())
             if len(seen) < 50:
-                seen.update(str(text).strip() for text in chunk.columns[source].unique().to_pylist() if text)
+                seen.update(str(text).strip() for text in flat_text(chunk.columns[source]).unique().to_pylist() if text)
         return typed
 
     def flag(self, typed: Typed, mask: NDArray[np.bool_], column: str, reason: str) -> None:
@@ -141,10 +144,11 @@ class RowReader:
         """Record the chunk's rejected rows, and give the mask of the rows that are sound."""
         tally = self.tally
         tally.ragged += len(chunk.ragged)
+        tally.ragged_reason = chunk.ragged_reason
         tally.rejected_count += len(chunk.ragged) + int(np.count_nonzero(typed.bad))
         room = MAX_REJECTED - len(tally.rejected)
         rows = [
-            RejectedRow(self._name, place.line, "", "wrong_number_of_cells", place.raw) for place in chunk.ragged[:room]
+            RejectedRow(self._name, place.line, "", chunk.ragged_reason, place.raw) for place in chunk.ragged[:room]
         ]
         for indices, column, reason in typed.why:
             if len(indices) and room > len(rows):
@@ -211,7 +215,7 @@ class RowReader:
             self.flag(typed, mask, source, reason)
             examples = self.tally.examples.setdefault(source, [])
             if len(examples) < MAX_EXAMPLES and mask.any():
-                some = cells.take(pa.array(np.flatnonzero(mask)[: MAX_EXAMPLES - len(examples)]))
+                some = flat_text(cells).take(pa.array(np.flatnonzero(mask)[: MAX_EXAMPLES - len(examples)]))
                 examples += [str(cell)[:80] for cell in some.to_pylist()]
 
 

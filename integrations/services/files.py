@@ -51,10 +51,15 @@ def match_files(*, contract: DataContract, data: Path, max_bytes: int) -> dict[R
 def role_of(name: str, patterns: Mapping[Role, str]) -> Role | None:
     """The role whose pattern fits the file's name best: the one with the most plain letters. None where none fits.
 
+    A packed file (`sales.csv.gz`) fits the pattern of what it holds, too.
+
     Raises ``FileFitsSeveralRoles`` where two fit equally well.
     """
+    names = {name, name.removesuffix(".gz")}
     fitting = {
-        role: _plain_letters(pattern) for role, pattern in patterns.items() if fnmatch.fnmatchcase(name, pattern)
+        role: _plain_letters(pattern)
+        for role, pattern in patterns.items()
+        if any(fnmatch.fnmatchcase(text, pattern) for text in names)
     }
     if not fitting:
         return None
