@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import DomainError
 
 if TYPE_CHECKING:
+    from integrations.engine.changes import ContractChanges
     from integrations.engine.contract import ContractInvalid
 
 
@@ -58,6 +59,22 @@ class ContractAltered(IntegrationError):
 
     def __init__(self, label: str) -> None:
         super().__init__(f"The stored contract {label} was altered outside the application. Save it as a new version.")
+
+
+class BreakingChangeUnconfirmed(IntegrationError):
+    """A version breaks what the active one promised; ``changes`` say what, ``changes.digest`` confirms them."""
+
+    code = "breaking_change_unconfirmed"
+
+    def __init__(self, label: str, active_label: str, changes: ContractChanges) -> None:
+        self.changes = changes
+        listed = " ".join(f"{number}. {found.why}" for number, found in enumerate(changes.breaking_changes, 1))
+        super().__init__(
+            one_line(
+                f"{label} breaks what {active_label} promised: {listed} "
+                "If that is meant, confirm it: on the activation page, or with --confirm-breaking."
+            )
+        )
 
 
 class SourceRefused(IntegrationError):

@@ -12,14 +12,24 @@ from django.db.models import Max
 from django.utils import timezone
 from pydantic import ValidationError
 
+from integrations.engine.changes import ContractChanges, compare_contracts
 from integrations.engine.contract import DataContract, contract_sha256
-from integrations.errors import ContractAltered, ContractOfAnotherSource, ContractOfAnotherTenant, SourceTypeDiffers
+from integrations.errors import (
+    BreakingChangeUnconfirmed,
+    ContractAltered,
+    ContractOfAnotherSource,
+    ContractOfAnotherTenant,
+    SourceTypeDiffers,
+)
 from integrations.models import Contract, Source
 from integrations.models.source import CONTRACT_TRANSITIONS, ContractState, SourceState
 from ledger.errors import TransitionRefused
 from ledger.schema import connection
 from ledger.services.audit import actor_name, record
 from tenants.roles import Role, require_role
+
+_KEPT_CHANGES = 100
+"""How many changes the audit keeps of one activation, the breaking ones first."""
 
 
 def check_tenant(*, contract: DataContract, schema_name: str) -> None:
@@ -77,13 +87,38 @@ def save_contract(*, source: Source, contract: DataContract, actor: AbstractBase
     return row
 
 
+def changes_against_active(*, source: Source, contract: DataContract) -> ContractChanges | None:
+    """What the contract would change of the source's active version; None where there is none to compare with."""
+    active = source.active_contract
+    return None if active is None else _compare(active, contract)
+
+
+def require_confirmed(*, source: Source, contract: DataContract, confirmed: str | None) -> ContractChanges | None:
+    """Raise ``BreakingChangeUnconfirmed`` unless nothing breaks or ``confirmed`` is these changes' digest."""
+    active = source.active_contract
+    changes = None if active is None else _compare(active, contract)
+    if active is not None and changes is not None and changes.breaking and confirmed != changes.digest:
+        raise BreakingChangeUnconfirmed(f"The contract of {source.name}", f"version {active.version}", changes)
+    return changes
+
+
+def _compare(active: Contract, contract: DataContract) -> ContractChanges | None:
+    try:
+        return compare_contracts(contract_of(active), contract)
+    except ContractAltered:  # it cannot be read, so it must be possible to supersede it
+        return None
+
+
 @transaction.atomic
-def activate_contract(*, contract_id: int, actor: AbstractBaseUser | None, reason: str = "") -> Contract:
+def activate_contract(
+    *, contract_id: int, actor: AbstractBaseUser | None, reason: str = "", confirmed: str | None = None
+) -> Contract:
     """Make a version the one that new files come under; the active one so far is superseded.
 
-    An active version is returned as it is. A draft source becomes active with its first contract.
+    An active version is returned as it is. A draft source becomes active with its first contract. A version that
+    breaks what the active one promised needs ``confirmed``, the digest of exactly these changes.
     ``actor`` is a tenant admin, or None for the system.
-    Raises ``TransitionRefused``, ``ContractAltered``, ``RoleRequired``.
+    Raises ``BreakingChangeUnconfirmed``, ``TransitionRefused``, ``ContractAltered``, ``RoleRequired``.
     """
     if actor is not None:
         require_role(actor, Role.TENANT_ADMIN)
@@ -92,10 +127,12 @@ def activate_contract(*, contract_id: int, actor: AbstractBaseUser | None, reaso
     row = Contract.objects.select_for_update().get(pk=contract_id)
     if row.state == ContractState.ACTIVE:
         return row
-    check_tenant(contract=contract_of(row), schema_name=connection.schema_name)
+    contract = contract_of(row)
+    check_tenant(contract=contract, schema_name=connection.schema_name)
     if ContractState.ACTIVE not in CONTRACT_TRANSITIONS[row.state]:
         raise TransitionRefused(str(row), row.state, ContractState.ACTIVE)
-    before = source.contracts.filter(state=ContractState.ACTIVE).first()
+    changes = require_confirmed(source=source, contract=contract, confirmed=confirmed)
+    before = source.active_contract
     if before is not None:
         before.state = ContractState.SUPERSEDED
         before.save(update_fields=["state"])
@@ -109,7 +146,13 @@ def activate_contract(*, contract_id: int, actor: AbstractBaseUser | None, reaso
         event="contract.activated",
         actor=actor,
         subject=row,
-        data={**_facts(row), "superseded_version": superseded, "reason": reason},
+        data={
+            **_facts(row),
+            "superseded_version": superseded,
+            "reason": reason,
+            "breaking": changes is not None and changes.breaking,
+            "changes": [found.as_dict() for found in changes.changes[:_KEPT_CHANGES]] if changes is not None else [],
+        },
     )
     return row
 

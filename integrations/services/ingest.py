@@ -75,13 +75,15 @@ def ingest_files(
     activate: bool = False,
     delivery: Delivery | None = None,
     hashes: Mapping[Path, str] | None = None,
+    confirmed: str | None = None,
 ) -> IngestOutcome:
     """Read the files under the contract and load them as one batch, wholly or not at all.
 
     The verdict is the batch's state: one that did not pass keeps its report and rejected rows and loads nothing. The
     same bytes under the same contract are the batch they were loaded as. ``activate`` makes the contract the active
-    one in the transaction that loads. ``delivery`` is what the files came as: it takes its final state in that
-    transaction, and is held where the columns drifted. ``hashes`` are the files' SHA-256 where they are known already
+    one in the transaction that loads; ``confirmed`` is the digest of what that breaks. ``delivery`` is what the files
+    came as: it takes its final state in that transaction, and is held where the columns drifted. ``hashes`` are the
+    files' SHA-256 where they are known already
     (a file with other bytes is refused). ``actor`` is a tenant admin, or None for the system.
 
     Raises ``SourcePaused``, ``FileUnusable``, ``FileChangedWhileRead``, ``TooManyUnits``, ``ContractAltered``,
@@ -118,6 +120,7 @@ def ingest_files(
             actor=actor,
             ctx=ctx,
             activate=activate,
+            confirmed=confirmed,
             delivery=delivery,
             originals=originals,
         )
@@ -211,6 +214,7 @@ def _store(
     actor: AbstractBaseUser | None,
     ctx: RunContext | None,
     activate: bool,
+    confirmed: str | None,
     delivery: Delivery | None,
     originals: Mapping[str, str],
 ) -> IngestOutcome:
@@ -225,7 +229,6 @@ def _store(
             conclude(delivery=delivery, batch=known, repeated=True)
         return IngestOutcome(known, repeated=True)
     batch = _keep_batch(source, contract_row, result, fingerprint, actor, ctx, originals)
-    replaces = replaced_by(delivery)
     loaded = LoadResult(0, 0, None, None)
     if result.verdict is Verdict.PASSED:
         loaded = demand_sink()(
@@ -235,11 +238,12 @@ def _store(
             products=result.products,
             contract=result.contract,
             batch_id=batch.pk,
-            **({"replaces": replaces} if replaces else {}),
+            replaces=replaced_by(delivery),
         )
         _finish(source, batch, loaded)
         if activate:
-            activate_contract(contract_id=contract_row.pk, actor=actor, reason=f"Batch {batch.pk} passed under it.")
+            why = f"Batch {batch.pk} passed under it."
+            activate_contract(contract_id=contract_row.pk, actor=actor, reason=why, confirmed=confirmed)
     if delivery is not None:
         conclude(delivery=delivery, batch=batch, repeated=False)
     with keep_artifacts(folder=f"ingest/{source.name}/{batch.pk}", paths=paths) as artifacts:
@@ -313,7 +317,9 @@ def _keep_rejected(file_ids: Mapping[str, int], result: BatchResult) -> None:
 def _finish(source: Source, batch: IngestBatch, loaded: LoadResult) -> None:
     """Write down what the sink did, on the batch, the source and the tenant's heartbeat."""
     batch.days_written, batch.first_day, batch.last_day = loaded.days_written, loaded.first_day, loaded.last_day
-    batch.save(update_fields=["days_written", "first_day", "last_day"])
+    if loaded.kept_days:
+        batch.report = {**batch.report, "kept_days": loaded.kept_days}
+    batch.save(update_fields=["days_written", "first_day", "last_day", "report"])
     now = timezone.now()
     source.last_sync_at = now
     source.data_until = max((day for day in (source.data_until, loaded.last_day) if day is not None), default=None)

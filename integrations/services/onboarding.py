@@ -19,7 +19,12 @@ from integrations.errors import BatchRefused, OnboardingEnded, SourcePaused, Ten
 from integrations.models import IngestBatch, Source
 from integrations.models.source import SourceState
 from integrations.services.artifacts import keep_artifacts
-from integrations.services.contracts import check_tenant, save_contract
+from integrations.services.contracts import (
+    changes_against_active,
+    check_tenant,
+    require_confirmed,
+    save_contract,
+)
 from integrations.services.delivery_reading import book_command, read_delivery
 from integrations.services.ingest import IngestOutcome, fingerprint_of, ingest_files, read_files
 from integrations.services.sources import source_of_contract
@@ -33,6 +38,8 @@ from tenants.roles import require_role
 from tenants.selectors import get_tenant
 
 KIND = "integrations.ingest"
+CONFIRMED = "confirmed"
+"""Input of the run: the digest of the breaking changes that the caller agreed to."""
 _ORDER = ("verdict", "dry_run", "repeated", "batch", "source", "contract_version", "findings", "files", "totals")
 
 
@@ -73,6 +80,7 @@ def onboard(
     dry_run: bool = False,
     as_of: date | None = None,
     listener: Listener | None = None,
+    confirm_breaking: bool = False,
 ) -> OnboardResult:
     """Judge the files and, unless ``dry_run``, load them in this process as a run that the ledger shows.
 
@@ -82,6 +90,7 @@ def onboard(
     other than `passed` is a result, not an error. ``actor`` is a tenant admin, or None for the system.
 
     Raises ``TenantSuspended``, ``ContractOfAnotherTenant``, ``SourceTypeDiffers``, ``SourcePaused``,
+    ``BreakingChangeUnconfirmed`` (a contract that breaks the active one, without ``confirm_breaking``),
     ``FileChangedWhileRead``, ``RunAlreadyLive``, ``RoleRequired``.
     """
     if actor is not None:
@@ -89,12 +98,13 @@ def onboard(
     check_open(contract=contract)
     if dry_run:
         return _dry_run(contract, files, as_of, listener)
+    confirmed = _agreed_changes(contract, confirm_breaking)
     end_leftovers(kind=KIND, scope=contract.source)  # of an onboarding that was killed
     try:
         run = run_inline(
             kind=KIND,
             scope=contract.source,
-            inputs={**ingest_inputs(contract=contract, files=files), IN_PROCESS: True},
+            inputs={**ingest_inputs(contract=contract, files=files), IN_PROCESS: True, CONFIRMED: confirmed},
             requested_by=actor,
             listener=listener,
         )
@@ -103,6 +113,17 @@ def onboard(
     if run.state != RunState.SUCCEEDED:
         raise OnboardingEnded(str(run), run.get_state_display().lower())
     return OnboardResult(report=run.outputs)
+
+
+def _agreed_changes(contract: DataContract, confirm_breaking: bool) -> str | None:
+    """The digest of what the contract breaks, where the caller agrees to it; refused here, before a file is read."""
+    source = Source.objects.filter(name=contract.source).first()
+    if source is None or source.source_type != contract.source_type:  # the latter is refused when it is saved
+        return None
+    changes = changes_against_active(source=source, contract=contract)
+    confirmed = changes.digest if changes is not None and confirm_breaking else None
+    require_confirmed(source=source, contract=contract, confirmed=confirmed)
+    return confirmed
 
 
 def check_open(*, contract: DataContract) -> None:
@@ -149,7 +170,14 @@ def _read_in_place(ctx: RunContext) -> IngestOutcome:
     _, hashes = fingerprint_of(files, row.sha256)
     delivery = book_command(source=source, contract_row=row, files=files, hashes=hashes, run=ctx.run, actor=actor)
     return ingest_files(
-        contract_row=row, files=files, actor=actor, ctx=ctx, activate=True, delivery=delivery, hashes=hashes
+        contract_row=row,
+        files=files,
+        actor=actor,
+        ctx=ctx,
+        activate=True,
+        delivery=delivery,
+        hashes=hashes,
+        confirmed=ctx.inputs.get(CONFIRMED),
     )
 
 

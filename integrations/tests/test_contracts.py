@@ -65,7 +65,7 @@ def test_activate_contract__second_version__supersedes_the_first_and_tells(
     ann = make_user("ann", Role.TENANT_ADMIN)
     first = activate_contract(contract_id=saved(contract).pk, actor=ann, reason="first files")
     assert Source.objects.get().state == "active"
-    second = activate_contract(contract_id=saved(changed(contract, currency="EUR")).pk, actor=ann)
+    second = activate_contract(contract_id=saved(changed(contract, sla={"max_age_hours": 5})).pk, actor=ann)
     first.refresh_from_db()
     assert (first.state, second.state, second.activated_by_name) == ("superseded", "active", "ann")
     assert Source.objects.get().active_contract == second

@@ -37,6 +37,11 @@ class Command(BaseCommand):
             metavar="DATE",
             help="with --dry-run: measure future and history from this day (YYYY-MM-DD) instead of today",
         )
+        parser.add_argument(
+            "--confirm-breaking",
+            action="store_true",
+            help="agree to what the contract breaks of the active version; without it, the list is shown",
+        )
         parser.add_argument("--json", type=Path, metavar="OUT", help="write the report here, whatever the verdict")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -76,6 +81,7 @@ class Command(BaseCommand):
                     dry_run=options["dry_run"],
                     as_of=options["as_of"],
                     listener=progress,
+                    confirm_breaking=options["confirm_breaking"],
                 )
         finally:
             progress.close()
