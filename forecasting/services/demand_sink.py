@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from forecasting.services.bulk import copy_in
+from forecasting.services.demand_replay import drop_vanished
 from forecasting.services.series_sink import BatchSeries, write_series
 from integrations.engine.contract import DataContract
 from integrations.registry import LoadResult
@@ -23,6 +24,7 @@ MEASURES = (
 )  # fmt: skip
 _COLUMNS = ("series_id", "date", *MEASURES, "extra", "stocked_out", "batch_id")
 _ANALYZE_FROM = 10_000
+_ANY_BATCH = 2**62  # no batch has a larger number
 
 
 @transaction.atomic
@@ -42,8 +44,9 @@ def load_demand(
     stock ended at zero or below is marked as stocked out: its sales were capped. `future` rows without a store or a
     product hold for all of them; a more specific row wins. Idempotent.
 
-    With `replaces`, a day (known-future ones too) that another batch than those wrote stays as it is, and attributes
-    of a series are added, never changed: the delivery is older than what came in since.
+    With `replaces`, a day (known-future ones too) that another batch wrote since the first of those stays as it is, and
+    attributes of a series are added, never changed: the delivery is older than what came in since. A day that those
+    wrote and that is not in `demand` any more goes: the delivery is what should have come in their place.
     """
     written = count = kept = 0
     if demand.num_rows:
@@ -51,6 +54,8 @@ def load_demand(
         count = series.count
         rows = _rows(demand, series, contract.extra_regressors, batch_id)
         written, kept = _write_demand(rows, series.stands, replaces)
+        if replaces:
+            written += drop_vanished(keys=rows.select(["series_id", "date"]), replaces=replaces)
     names = [n for n in contract.covariates.known_future if future is not None and n in future.column_names]
     if future is not None and future.num_rows and names:
         _upsert_future(future, names, batch_id, replaces)
@@ -138,13 +143,13 @@ def _merge_demand(rows: pa.Table, replaces: frozenset[int]) -> tuple[int, int]:
 
 
 def _drop_kept(cursor: CursorWrapper, replaces: frozenset[int]) -> int:
-    """Take the staged days away that a batch not in `replaces` wrote; how many they were."""
+    """Take the staged days away that another batch wrote since the first of `replaces`; how many they were."""
     cursor.execute(
         """
         DELETE FROM demand_stage n USING forecasting_demand d
-        WHERE d.series_id = n.series_id AND d.date = n.date AND d.batch_id <> ALL (%s)
+        WHERE d.series_id = n.series_id AND d.date = n.date AND d.batch_id <> ALL (%s) AND d.batch_id > %s
         """,
-        [sorted(replaces)],
+        [sorted(replaces), min(replaces)],
     )
     return int(cursor.rowcount)
 
@@ -170,7 +175,7 @@ def _upsert_future(future: pa.Table, names: list[str], batch_id: int, replaces: 
         FROM future_stage f JOIN forecasting_series s ON {match}
         ON CONFLICT (series_id, date) DO UPDATE
             SET "values" = k."values" || excluded."values", batch_id = excluded.batch_id
-        WHERE k."values" || excluded."values" <> k."values" AND (%s OR k.batch_id = ANY (%s))
+        WHERE k."values" || excluded."values" <> k."values" AND (k.batch_id = ANY (%s) OR k.batch_id < %s)
         """
     )
     own = sorted({batch_id, *replaces})
@@ -190,7 +195,8 @@ def _upsert_future(future: pa.Table, names: list[str], batch_id: int, replaces: 
         written = copy_in(pa.table(staged), "future_stage", ["store_id", "product_id", "date", *columns])
         for match in matches:
             cursor.execute(
-                upsert.format(pairs=sql.SQL(", ").join(pairs), match=sql.SQL(match)), [batch_id, not replaces, own]
+                upsert.format(pairs=sql.SQL(", ").join(pairs), match=sql.SQL(match)),
+                [batch_id, own, own[0] if replaces else _ANY_BATCH],
             )
         cursor.execute("DROP TABLE pg_temp.future_stage")
         if written >= _ANALYZE_FROM:

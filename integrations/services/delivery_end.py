@@ -21,6 +21,7 @@ from integrations.models import Delivery, IngestBatch, Source
 from integrations.models.batch import BatchState
 from integrations.models.delivery import DeliveryState
 from integrations.services.delivery_life import change_state, drop_bytes
+from integrations.services.mending_end import settle_rows
 from ledger.context import RunContext
 from ledger.services.audit import record
 
@@ -72,7 +73,11 @@ def conclude(*, delivery: Delivery, batch: IngestBatch, repeated: bool) -> None:
         locked.save(update_fields=["batch"])
     else:
         change_state(locked, state, batch=batch, repeated=repeated, problem="" if passed else _why(batch))
-    if repeated or (passed and not batch.rows_rejected):
+    if locked.replaces_id is not None:
+        settle_rows(delivery=locked, batch=batch)
+        if passed and not repeated:  # the originals stay with the batch that was mended
+            batch.files.update(kept_path="")
+    if repeated or (passed and (locked.replaces_id is not None or not batch.rows_rejected)):
         drop_bytes(locked)
     delivery.refresh_from_db()
 
