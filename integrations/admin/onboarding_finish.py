@@ -111,7 +111,9 @@ def contract_words(body: dict[str, Any]) -> list[str]:
             words.append(
                 f"{ROLE_LABELS.get(role, role)}: files named {spec['pattern']}, as {spec.get('format', 'csv')}."
             )
-    for heading, target in mapping_of(body).items():
+    places = {name: place for place, name in enumerate(FIELD_LABELS)}
+    mapping = sorted(mapping_of(body).items(), key=lambda pair: (places.get(pair[1], len(places)), pair[0]))
+    for heading, target in mapping:
         rule = (body.get("unit_map") or {}).get(target) or {}
         factor = ""
         if rule.get("multiplier"):

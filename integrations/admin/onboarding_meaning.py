@@ -10,17 +10,21 @@ from django.http import HttpRequest, HttpResponseBase
 
 from integrations.admin.onboarding_mapping import FIELD_LABELS
 from integrations.draft_errors import AnswersRefused, DraftStale
-from integrations.engine.contract_model import NUMERIC_FIELDS, Role, Thresholds
-from integrations.models import OnboardingDraft
+from integrations.engine.contract_model import NUMERIC_FIELDS, FileSpec, Role, Thresholds
+from integrations.models import DraftFile, OnboardingDraft
 from integrations.models.draft import DraftStep
 from integrations.services.drafts import save_step
 from integrations.services.drafts_body import mapping_of
+from integrations.services.drafts_files import read_head
+from integrations.services.spool import staged
 from ledger.admin.forms import PlainForm
 from ledger.errors import DomainError
 
 if TYPE_CHECKING:
     from integrations.admin.onboarding import OnboardingDraftAdmin
 
+_LOOKED_AT = 5000
+_CELLS = 200_000
 _SIGNS = [
     ("non_negative", "There are none; a row that has one is left out and listed"),
     ("allow_negative_returns", "Goods that came back: kept as returns, beside what was sold"),
@@ -360,7 +364,8 @@ def suggestions_of(draft: OnboardingDraft) -> tuple[dict[str, Any], dict[str, st
     if file is None or not file.headings:
         return {}, {}
     mapping = {heading: target for heading, target in mapping_of(draft.body).items() if heading in file.headings}
-    found = suggest_meaning(file.headings, file.rows, mapping, date_format=_known_format(draft.body.get("date_format")))
+    rows = _more_rows(file, draft.body) or file.rows
+    found = suggest_meaning(file.headings, rows, mapping, date_format=_known_format(draft.body.get("date_format")))
     choices = (found.sign_policy, found.dedupe_policy, found.missing_days, found.grain, found.timezone_handling)
     answers: dict[str, Any] = {choice.key: choice.value for choice in choices}
     why = {choice.key: f"Suggested: {_label_of(choice.key, choice.value)}. {choice.why}" for choice in choices}
@@ -371,6 +376,15 @@ def suggestions_of(draft: OnboardingDraft) -> tuple[dict[str, Any], dict[str, st
                 answers[f"unit_{hint.field}"], answers[f"factor_{hint.field}"] = kind, plain(hint.rule[key])
     answers |= {f"known_{name}": key for name, key in _USUAL.items() if f"known_{name}" not in initial_of(draft.body)}
     return answers, why
+
+
+def _more_rows(file: DraftFile, body: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """More rows than are kept of a sample: returns and repeated rows are too rare to show in the first ones."""
+    spec = (body.get("files") or {}).get(file.role)
+    if spec is None or len(file.headings) * _LOOKED_AT > _CELLS:
+        return []
+    with staged([(file.name, file.path)]) as (path,):
+        return list(read_head(path, FileSpec.model_validate(spec), rows=_LOOKED_AT).rows)
 
 
 def _known_format(text: str | None) -> str | None:

@@ -30,6 +30,9 @@ STEP_KEYS: dict[str, frozenset[str]] = {
         {"grain", "timezone_handling", "quantity_sign_policy", "quantity_uom", "unit_map", "id_normalization"}
         | {"null_policy", "dedupe_policy", "missing_days", "covariates", "dq_thresholds", "drift", "sla", "type_map"}
     ),
+    DraftStep.CHECKS: frozenset(),
+    DraftStep.ACTIVATE: frozenset(),
+    DraftStep.LOAD: frozenset(),
 }
 """The contract's keys that each step asks for."""
 _STEP_OF_KEY = {

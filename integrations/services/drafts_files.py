@@ -172,7 +172,7 @@ def change_reading(
     return draft
 
 
-def read_head(path: Path, spec: FileSpec, *, rows: int = _ROWS_KEPT) -> Head:
+def read_head(path: Path, spec: FileSpec, *, rows: int | None = None) -> Head:
     """Headings and first rows as ``spec`` reads them; what cannot be read has findings and no headings."""
     from integrations.engine.chunks import FileProblem
     from integrations.engine.sources import open_source
@@ -182,7 +182,7 @@ def read_head(path: Path, spec: FileSpec, *, rows: int = _ROWS_KEPT) -> Head:
             headings = tuple(opened.source.headings[:_COLUMNS_KEPT])
             flat = [name for name in dict.fromkeys(headings) if name not in opened.source.nested]
             for chunk in opened.source.chunks(flat):
-                count = min(rows, chunk.rows, _rows_kept(len(headings)))
+                count = min(rows or _rows_kept(len(headings)), chunk.rows)
                 columns = {name: chunk.columns[name].slice(0, count).to_pylist() for name in flat}
                 found = tuple(
                     tuple(_text(columns[name][index]) if name in columns else "…" for name in headings)
