@@ -53,10 +53,33 @@ def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
 
 
 def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The platform's sidebar."""
+    """The platform's sidebar; Applications carries the number of those that wait for an operator."""
+    from tenants.models import ApplicationState, TenantApplication
+
+    waiting = TenantApplication.objects.filter(state=ApplicationState.CONFIRMED).count()
+    badge = {"badge": str(waiting), "badge_variant": "warning"} if waiting else {}
     return [
         _group(
             "", _item("Fleet", "hub", "admin:index"), _item("Tenants", "storefront", "admin:tenants_tenant_changelist")
+        ),
+        _group(
+            "Joining",
+            _item(
+                "Applications",
+                "approval",
+                "admin:tenants_tenantapplication_changelist",
+                permission=_may("tenants.view_tenantapplication"),
+                **badge,
+            ),
+            _item(
+                "Invitations",
+                "person_add",
+                "admin:tenants_invitation_changelist",
+                permission=_may("tenants.view_invitation"),
+            ),
+            _item(
+                "Mails", "mail", "admin:tenants_outgoingmail_changelist", permission=_may("tenants.view_outgoingmail")
+            ),
         ),
         _group(
             "Ledger",

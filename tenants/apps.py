@@ -12,4 +12,4 @@ class TenantsConfig(AppConfig):
         from tenants.selectors import is_not_suspended
 
         jobs_wait_unless(is_not_suspended)
-        from tenants import checks  # noqa: F401  # registers the system checks
+        from tenants import checks, jobs  # noqa: F401  # registers the system checks and the job kinds

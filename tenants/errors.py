@@ -28,3 +28,39 @@ class RoleRequired(DomainError):
     def __init__(self, username: str, roles: tuple[str, ...]) -> None:
         self.username, self.roles = username, roles
         super().__init__(f"{username} needs the role {' or '.join(roles)} for this. A tenant admin can grant it.")
+
+
+class PlatformOperatorRequired(DomainError):
+    """Only the platform's staff with the right permission decide on applications, mails and invitations."""
+
+    code = "platform_operator_required"
+
+    def __init__(self, username: str) -> None:
+        self.username = username
+        super().__init__(
+            f"{username} may look at this, not decide on it. Ask a platform operator with that permission."
+        )
+
+
+class AddressRefused(DomainError):
+    """An address cannot be had: it breaks a rule, or somebody has it. The message does not say who."""
+
+    code = "address_refused"
+
+
+class LinkRefused(DomainError):
+    """A mailed link does not work: never valid, used, expired, or not for this host."""
+
+    code = "link_refused"
+
+
+class MailNotSent(DomainError):
+    """The mail server did not take a mail; it is kept and tried again."""
+
+    code = "mail_not_sent"
+
+
+class InvitationRefused(DomainError):
+    """This person cannot be invited; the message says why."""
+
+    code = "invitation_refused"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,6 +15,7 @@ from django_tenants.utils import get_public_schema_name
 from ledger.schema import connection
 from tenants.models import Tenant
 from tenants.selectors import readiness_problems
+from tenants.services.links import site_url
 
 
 class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the library has no type information
@@ -42,7 +44,8 @@ class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the libra
         return None
 
     def no_tenant_found(self, request: HttpRequest, hostname: str) -> HttpResponse:
-        return render(request, "tenants/unknown_host.html", {"host": hostname}, status=404)
+        context = {"host": hostname, "apply_url": site_url(settings.PLATFORM_HOST, "/apply/")}
+        return render(request, "tenants/unknown_host.html", context, status=404)
 
 
 class TenantTimezoneMiddleware:

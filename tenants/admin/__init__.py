@@ -1,5 +1,5 @@
-"""Admin of tenants and people."""
+"""Admin of tenants, applications and people."""
 
-from tenants.admin import people, tenant
+from tenants.admin import applications, mails, people, tenant
 
-__all__ = ["people", "tenant"]
+__all__ = ["applications", "mails", "people", "tenant"]

@@ -43,7 +43,7 @@ OPEN_STATES = (
 
 
 class TenantApplication(models.Model):
-    """One application. Personal data are in ``contact_name``, ``email`` and ``about``; purging blanks or deletes them."""
+    """One application. Personal data: ``contact_name``, ``email``, ``about``; purging blanks or deletes them."""
 
     business_name = models.CharField(max_length=120)
     schema_name = models.CharField(max_length=63, validators=[SCHEMA_NAME], help_text="The address that was asked for.")

@@ -14,6 +14,7 @@ from ledger.models import AuditEvent, Run
 from ledger.sites import platform_site
 from tenants.models import Heartbeat, Tenant, TenantStatus
 from tenants.roles import Role
+from tenants.tests.application_world import make_invited
 
 URLS = "config.urls_platform"
 ClientOf = Callable[..., Client]
@@ -39,6 +40,7 @@ def url(name: str, *args: object) -> str:
 
 def test_every_registered_page__operator__opens(operator: Client) -> None:
     Run.objects.create(kind="tenants.test", idempotency_key="one")
+    make_invited()
     assert operator.get(url("index")).status_code == 200
     for model, admin in platform_site._registry.items():
         name = model._meta.label_lower.replace(".", "_")

@@ -17,6 +17,8 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from config.processes import forks_end_with_parent
 from ledger.services import runs
 from tenants.selectors import serving_schemas
+from tenants.services.applications import expire_due
+from tenants.services.mails import send_due
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ class Command(BaseCommand):
             if time.monotonic() >= due:
                 due = time.monotonic() + interval
                 reap_everywhere()
+                keep_promises()
         if not stopping:
             raise CommandError("The job processes ended by themselves; start the worker again. Their runs are retried.")
 
@@ -73,3 +76,13 @@ def reap_everywhere() -> int:
             logger.exception("cannot reap runs of %s; trying again later", schema_name)
             connections.close_all()
     return reaped
+
+
+def keep_promises() -> None:
+    """Send the mails whose next attempt is due, and end applications that nobody confirmed in time."""
+    try:
+        send_due()
+        expire_due()
+    except DatabaseError:
+        logger.exception("cannot look for mails that are due; trying again later")
+        connections.close_all()

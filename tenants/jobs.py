@@ -1,0 +1,23 @@
+"""Background jobs of the public schema: setting up a tenant, sending a mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.context import RunContext
+from ledger.jobs import job
+from tenants.services.applications import PROVISION
+from tenants.services.mails import SEND, deliver
+from tenants.services.setting_up import note_end, set_up
+
+
+@job(PROVISION, title="Set up a tenant", ended=note_end)
+def provision(context: RunContext) -> dict[str, Any]:
+    """Make the tenant of an approved application and invite its first tenant admin."""
+    return set_up(application_id=context.inputs["application"], context=context)
+
+
+@job(SEND, title="Send a mail")
+def send_mail(context: RunContext) -> dict[str, Any]:
+    """Send one mail that waits; a failed one is queued again by the worker when its pause is over."""
+    return {"mail": deliver(mail_id=context.inputs["mail"])}

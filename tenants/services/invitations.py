@@ -1,0 +1,157 @@
+"""Letting a person in: an account without a password, and a mailed link, good once, that sets it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, Group, User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django_tenants.utils import get_public_schema_name
+
+from ledger.errors import TransitionRefused
+from ledger.schema import connection
+from ledger.services.audit import actor_name, record
+from tenants.errors import InvitationRefused, LinkRefused
+from tenants.models import INVITATION_TRANSITIONS, Invitation, InvitationState, MailKind
+from tenants.roles import Role, require_role
+from tenants.services import mails
+from tenants.services.links import read_token
+from tenants.services.mail_texts import INVITE
+from tenants.services.operators import require_operator
+
+OPERATE = "tenants.change_invitation"
+
+
+@transaction.atomic
+def invite(*, email: str, full_name: str, roles: Iterable[Role], actor: AbstractBaseUser | None) -> Invitation:
+    """Invite a person to the current tenant; raises ``RoleRequired``, ``InvitationRefused``."""
+    require_role(actor, Role.TENANT_ADMIN)
+    wanted = sorted(set(roles))
+    if not wanted:
+        raise InvitationRefused("Choose at least one role: without one there is nothing to see.")
+    if User.objects.filter(Q(email__iexact=email) | Q(username__iexact=username_of(email))).exists():
+        raise InvitationRefused("There is a person with this e-mail address or name already.")
+    return create_invitation(email=email, full_name=full_name, roles=wanted, invited_by=actor_name(actor), actor=actor)
+
+
+@transaction.atomic
+def create_invitation(
+    *, email: str, full_name: str, roles: Iterable[Role], invited_by: str, actor: AbstractBaseUser | None = None
+) -> Invitation:
+    """Make the account (inactive, without a password) in the current tenant's schema, and owe it the mail.
+
+    For services that have checked who asks; ``actor`` is a user of this schema or nobody.
+    """
+    schema_name = connection.schema_name
+    if schema_name == get_public_schema_name():
+        raise InvitationRefused("People are invited to a tenant, not to the platform.")
+    names = [role.value for role in roles]
+    user = User(username=username_of(email), email=email, first_name=full_name[:150], is_active=False, is_staff=True)
+    user.set_unusable_password()
+    user.save()
+    user.groups.set(Group.objects.filter(name__in=names))
+    invitation = Invitation.objects.create(
+        schema_name=schema_name,
+        user_id=user.pk,
+        username=user.username,
+        email=email,
+        roles=names,
+        expires_at=_expiry(),
+        invited_by_name=invited_by,
+    )
+    mails.post(kind=MailKind.INVITATION, reference=invitation.pk, recipient=email)
+    record(event="user.invited", actor=actor, subject=user, data={"roles": names, "by": invited_by})
+    return invitation
+
+
+def open_link(*, token: str) -> tuple[Invitation, User]:
+    """The invitation of a link and its account, in the current tenant; raises ``LinkRefused``. Changes nothing."""
+    pk, nonce = read_token(INVITE, connection.schema_name, token)
+    invitation = Invitation.objects.filter(pk=pk, schema_name=connection.schema_name).first()
+    return _usable(invitation, nonce)
+
+
+@transaction.atomic
+def accept(*, token: str, password: str) -> User:
+    """Set the password and activate the account; raises ``LinkRefused``, ``InvitationRefused`` for a weak password."""
+    pk, nonce = read_token(INVITE, connection.schema_name, token)
+    locked = Invitation.objects.select_for_update().filter(pk=pk, schema_name=connection.schema_name).first()
+    invitation, _ = _usable(locked, nonce)
+    user = User.objects.select_for_update().get(pk=invitation.user_id)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvitationRefused(" ".join(error.messages)) from error
+    user.set_password(password)
+    user.is_active = True
+    user.save(update_fields=["password", "is_active"])
+    _move(invitation, InvitationState.ACCEPTED)
+    record(event="invitation.accepted", actor=user, subject=user, data={"roles": invitation.roles})
+    return user
+
+
+@transaction.atomic
+def send_again(*, invitation_id: int, actor: AbstractBaseUser | None) -> Invitation:
+    """Mail a fresh link, good for the whole time again; the former one stops working.
+
+    Raises ``PlatformOperatorRequired``, ``TransitionRefused`` where it was accepted or revoked.
+    """
+    require_operator(actor, OPERATE)
+    invitation = Invitation.objects.select_for_update().get(pk=invitation_id)
+    if invitation.state != InvitationState.OPEN:
+        raise TransitionRefused(str(invitation), invitation.state, InvitationState.OPEN)
+    invitation.nonce, invitation.expires_at = uuid.uuid4(), _expiry()
+    invitation.save(update_fields=["nonce", "expires_at"])
+    mails.post(kind=MailKind.INVITATION, reference=invitation.pk, recipient=invitation.email)
+    record(event="invitation.sent_again", actor=actor, subject=invitation)
+    return invitation
+
+
+@transaction.atomic
+def revoke(*, invitation_id: int, reason: str, actor: AbstractBaseUser | None) -> Invitation:
+    """End an invitation, so that its link does not work; the account stays without a password, inactive.
+
+    Raises ``PlatformOperatorRequired``, ``TransitionRefused``, ``InvitationRefused`` without a reason.
+    """
+    require_operator(actor, OPERATE)
+    if not reason.strip():
+        raise InvitationRefused("Say why: the reason is kept with the decision.")
+    invitation = Invitation.objects.select_for_update().get(pk=invitation_id)
+    _move(invitation, InvitationState.REVOKED)
+    record(event="invitation.revoked", actor=actor, subject=invitation, data={"reason": reason.strip()})
+    return invitation
+
+
+def username_of(email: str) -> str:
+    """The name to sign in with: the e-mail address in small letters, with only the signs that names take."""
+    return re.sub(r"[^\w.@+-]", "-", email.lower())[:150]
+
+
+def _usable(invitation: Invitation | None, nonce: uuid.UUID) -> tuple[Invitation, User]:
+    if invitation is None or invitation.nonce != nonce or invitation.state != InvitationState.OPEN:
+        raise LinkRefused("This link was used already or was withdrawn. If you have a password, sign in.")
+    if not invitation.is_open:
+        raise LinkRefused("This link has expired. Ask who invited you to send the invitation again.")
+    user = User.objects.filter(pk=invitation.user_id, username=invitation.username, is_superuser=False).first()
+    if user is None:
+        raise LinkRefused("The account of this link was changed. Ask who invited you to invite you again.")
+    return invitation, user
+
+
+def _move(invitation: Invitation, state: InvitationState) -> None:
+    if state not in INVITATION_TRANSITIONS[invitation.state]:
+        raise TransitionRefused(str(invitation), invitation.state, state)
+    invitation.state, invitation.nonce, invitation.ended_at = state, uuid.uuid4(), timezone.now()
+    invitation.save()
+
+
+def _expiry() -> datetime:
+    return timezone.now() + timedelta(days=settings.INVITATION_DAYS)

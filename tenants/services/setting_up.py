@@ -1,0 +1,76 @@
+"""From an approved application to a tenant and its first invitation, in one transaction, whatever is killed when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django_tenants.utils import schema_context
+
+from ledger.context import RunContext
+from ledger.errors import TransitionRefused
+from ledger.models import Run, RunState
+from ledger.services.audit import record
+from tenants.models import ApplicationState, Tenant, TenantApplication, TenantStatus
+from tenants.roles import Role
+from tenants.services.applications import move
+from tenants.services.invitations import create_invitation
+from tenants.services.provisioning import create_tenant, host_of
+
+
+def set_up(*, application_id: int, context: RunContext) -> dict[str, Any]:
+    """Make the tenant that an application asks for, and invite its first tenant admin; at least once means once.
+
+    All is in one transaction behind the run's fence: an attempt that dies leaves nothing, one that was called lost
+    cannot commit, and one that comes after a finished one finds the application provisioned. Raises ``TenantRefused``
+    where the address cannot be had any more.
+    """
+    context.progress(0, 3, "Making the schema with every table, the host and the roles. It takes some seconds.")
+    with transaction.atomic():
+        context.fence()
+        application = TenantApplication.objects.select_for_update().get(pk=application_id)
+        if application.tenant is not None:
+            return _outputs(application.tenant)
+        if application.state == ApplicationState.FAILED:  # the failed run was resumed from the list of runs
+            move(application, ApplicationState.APPROVED, error="", run_id=context.run.pk)
+        if application.state != ApplicationState.APPROVED:
+            raise TransitionRefused(str(application), application.state, ApplicationState.PROVISIONED)
+        tenant = create_tenant(
+            schema_name=application.schema_name,
+            name=application.business_name,
+            tier=application.tier,
+            status=TenantStatus.TRIAL,
+            time_zone=application.time_zone,
+            currency=application.currency,
+            actor=context.run.requested_by,
+        )
+        with schema_context(tenant.schema_name):
+            create_invitation(
+                email=application.email,
+                full_name=application.contact_name,
+                roles=[Role.TENANT_ADMIN],
+                invited_by=application.decided_by_name,
+            )
+        move(application, ApplicationState.PROVISIONED, tenant=tenant, ended_at=timezone.now(), error="")
+        record(event="application.provisioned", subject=application, data=_outputs(tenant))
+    context.progress(3, 3, f"{tenant.name} is ready at {host_of(tenant.schema_name)}; the invitation is on its way.")
+    return _outputs(tenant)
+
+
+def note_end(run: Run) -> None:
+    """Where a run ended without a tenant, say so on the application, so that an operator can try again."""
+    if run.state not in (RunState.FAILED, RunState.CANCELLED):
+        return
+    application = (
+        TenantApplication.objects.select_for_update()
+        .filter(pk=run.inputs.get("application"), state=ApplicationState.APPROVED, run_id=run.pk)
+        .first()
+    )
+    if application is not None:
+        move(application, ApplicationState.FAILED, error=run.error or "The run was cancelled.")
+        record(event="application.failed", subject=application, data={"run": run.pk, "error": run.error[:500]})
+
+
+def _outputs(tenant: Tenant) -> dict[str, Any]:
+    return {"tenant": tenant.schema_name, "host": host_of(tenant.schema_name)}
