@@ -129,10 +129,10 @@ class _Mend:
             self.problems.append(problem)
             return False
         original.check_mendable()
-        row.mended_text = _text(cells, now, original)
-        if not row.mended_text.strip():
+        if not any(cell.strip() for cell in cells):
             self.problems.append(f"{place} has no cell left. Leave the row out instead, with a reason.")
             return False
+        row.mended_text = _text(cells, now, original)
         if row.mended_text.count("\n") > row.raw.count("\n"):
             self.problems.append(f"{place} has a line break in a cell. Take it out.")
             return False

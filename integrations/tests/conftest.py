@@ -70,18 +70,24 @@ class ProbeSink:
         rows = zip(
             *(demand.column(name).to_pylist() for name in ("store_id", "product_id", "date", "quantity")), strict=True
         )
+        kept = 0
         with connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO probe VALUES (%s, %s, %s, %s, %s) "
-                "ON CONFLICT (store_id, product_id, date) "
-                "DO UPDATE SET quantity = excluded.quantity, batch_id = excluded.batch_id",
-                [(*row, batch_id) for row in rows],
-            )
+            for row in rows:
+                cursor.execute(
+                    "INSERT INTO probe AS p VALUES (%s, %s, %s, %s, %s) "
+                    "ON CONFLICT (store_id, product_id, date) "
+                    "DO UPDATE SET quantity = excluded.quantity, batch_id = excluded.batch_id "
+                    "WHERE %s OR p.batch_id = ANY (%s) OR p.batch_id < %s",
+                    [*row, batch_id, not replaces, list(replaces), min(replaces, default=0)],
+                )
+                kept += not cursor.rowcount
+            if replaces:
+                cursor.execute("DELETE FROM probe WHERE batch_id = ANY (%s)", [list(replaces)])
         if self.fail:
             raise RuntimeError("the disk is full")
         days = pc.min_max(demand.column("date")).as_py()
         series = demand.select(["store_id", "product_id"]).group_by(["store_id", "product_id"]).aggregate([]).num_rows
-        return LoadResult(demand.num_rows, series, days["min"], days["max"])
+        return LoadResult(demand.num_rows, series, days["min"], days["max"], kept)
 
 
 def probe_rows() -> list[tuple[object, ...]]:
