@@ -204,11 +204,14 @@ def _text(value: object) -> str:
 
 
 def _as_found(head: Head) -> dict[str, Any]:
-    return {
-        "headings": list(head.headings),
-        "rows": [list(row) for row in head.rows],
-        "findings": [finding.as_dict() for finding in head.findings],
-    }
+    found: dict[str, Any] = _storable(
+        {
+            "headings": list(head.headings),
+            "rows": [list(row) for row in head.rows],
+            "findings": [finding.as_dict() for finding in head.findings],
+        }
+    )
+    return found
 
 
 def _look_at(path: Path, name: str) -> tuple[dict[str, Any], FileSpec | None]:
@@ -216,16 +219,25 @@ def _look_at(path: Path, name: str) -> tuple[dict[str, Any], FileSpec | None]:
     from integrations.engine.sniff import sniff_file
 
     sniffed = sniff_file(path, name=name)
-    found = asdict(sniffed)
-    found["format"] = sniffed.format.value
-    found["findings"] = [finding.as_dict() for finding in sniffed.findings]
-    found["headings"] = list(sniffed.headings[:_COLUMNS_KEPT])
-    found["rows"] = [
-        [_text(cell).replace("\0", "\N{REPLACEMENT CHARACTER}") for cell in row[:_COLUMNS_KEPT]]
-        for row in sniffed.rows[: _rows_kept(len(sniffed.headings))]
-    ]
-    found = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
-    found["headings"] = [heading.replace("\0", "\N{REPLACEMENT CHARACTER}") for heading in found["headings"]]
-    if not sniffed.headings:
-        return found, None
-    return found, sniffed.spec(pattern_for([name]))
+    found: dict[str, Any] = {
+        **asdict(sniffed),
+        "format": sniffed.format.value,
+        "findings": [finding.as_dict() for finding in sniffed.findings],
+        "headings": list(sniffed.headings[:_COLUMNS_KEPT]),
+        "rows": [
+            [_text(cell) for cell in row[:_COLUMNS_KEPT]] for row in sniffed.rows[: _rows_kept(len(sniffed.headings))]
+        ],
+    }
+    return _storable(found), sniffed.spec(pattern_for([name])) if sniffed.headings else None
+
+
+def _storable(value: Any) -> Any:
+    """Plain JSON values as the database takes them: it keeps no NUL and no half of a surrogate pair in a text."""
+    if isinstance(value, dict):
+        return {key: _storable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in value]
+    if isinstance(value, str):
+        text = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return text.encode("utf-8", "replace").decode()
+    return value
