@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponseBase
 
 from forecasting import selectors
 from forecasting.admin.charts import series_chart
+from forecasting.admin.explain import read_day, reasons_context, serving_path
 from forecasting.models import ForecastPath, Series
-from ledger.admin.base import ReadOnlyAdmin
+from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import day
 
@@ -46,3 +47,20 @@ class SeriesAdmin(ReadOnlyAdmin):
             "chart": series_chart(obj, serving, obj.last_day),
             "attributes": {**obj.store_attributes, **obj.product_attributes},
         }
+
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [("<path:object_id>/explain/", "explain", self.explain_view)]
+
+    def explain_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Why the forecast of one day is what it is: ``?day=`` chooses it, the first by default."""
+        series = self.object_or_404(request, object_id)
+        path = serving_path(series)
+        try:
+            context = {} if path is None else reasons_context(path, read_day(request.GET.get("day")))
+        except ValueError:
+            context = None
+        if context is None:
+            raise Http404(f"The forecast of {series} has no such day.")
+        return self.render_page(
+            request, "forecourt/explain.html", title="Why this forecast?", obj=series, series=series, **context
+        )

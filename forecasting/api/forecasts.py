@@ -28,8 +28,8 @@ from ledger.api.base import StrictView
 from ledger.api.errors import InvalidQuery, NotHere
 from ledger.api.params import Param, Query, day, page_size
 
-_VERSION = Param("version", "`champion`, or the number of a version.", read_version, default=CHAMPION)
-_ORIGIN = Param(
+VERSION = Param("version", "`champion`, or the number of a version.", read_version, default=CHAMPION)
+ORIGIN = Param(
     "origin",
     "Only the forecasts made from this day (the last day known then). Default: the newest.",
     day,
@@ -118,8 +118,8 @@ class ForecastListView(StrictView):
         Param("product", "Only this product; may be repeated.", many=True),
         Param("from", "First target date, included.", day, openapi_type=OpenApiTypes.DATE),
         Param("to", "Last target date, included.", day, openapi_type=OpenApiTypes.DATE),
-        _VERSION,
-        _ORIGIN,
+        VERSION,
+        ORIGIN,
         page_size(default=1_000, most=10_000),
         paging.CURSOR,
         Param("format", "`json` or `csv`; the Accept header does the same.", enum=lambda: ["json", "csv"]),
@@ -206,7 +206,7 @@ class ForecastListView(StrictView):
 class ForecastDetailView(StrictView):
     """The path of one series."""
 
-    query = Query(_VERSION, _ORIGIN)
+    query = Query(VERSION, ORIGIN)
 
     @extend_schema(
         operation_id="forecasts_retrieve",
@@ -224,13 +224,14 @@ class ForecastDetailView(StrictView):
         modified = int(served.since.timestamp())
         answer: HttpResponseBase | None = get_conditional_response(request._request, etag=etag, last_modified=modified)
         if answer is None:
-            answer = Response(ForecastSeriesSerializer(_path(served, series)).data)
+            answer = Response(ForecastSeriesSerializer(path_of(served, series)).data)
         answer.headers["ETag"] = etag
         answer.headers.setdefault("Last-Modified", http_date(modified))
         return answer
 
 
-def _path(served: ServedSet, series: int) -> ForecastPath:
+def path_of(served: ServedSet, series: int) -> ForecastPath:
+    """The path of a series in a set, with what the serializer shows of it; NotHere where the set has none."""
     path = ForecastPath.objects.select_related("series").filter(forecast_set=served.found, series_id=series).first()
     if path is None:
         raise NotHere(

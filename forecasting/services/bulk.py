@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 from django.db import connection
@@ -28,11 +27,11 @@ def copy_in(table: pa.Table, target: str, columns: Sequence[str]) -> int:
     return int(table.num_rows)
 
 
-def copy_out(query: sql.Composable, types: dict[str, pa.DataType], params: Sequence[Any] = ()) -> pa.Table:
+def copy_out(query: sql.Composable, types: dict[str, pa.DataType]) -> pa.Table:
     """The rows of a SELECT as an Arrow table with these columns and types; an empty field is null."""
     buffer = io.BytesIO()
     statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER)").format(query)
-    with connection.cursor() as cursor, cursor.copy(statement, list(params) or None) as copy:
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for chunk in copy:
             buffer.write(chunk)
     buffer.seek(0)

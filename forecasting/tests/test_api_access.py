@@ -64,6 +64,7 @@ def addresses() -> dict[str, str]:
         "api-token": "/api/v1/token/",
         "api-forecasts": "/api/v1/forecasts/",
         "api-forecast": f"/api/v1/forecasts/{path.series_id}/",
+        "api-explanation": f"/api/v1/forecasts/{path.series_id}/explanation/",
         "api-models": "/api/v1/models/",
         "api-model": f"/api/v1/models/{version.number}/",
         "api-runs": "/api/v1/runs/",
@@ -108,7 +109,7 @@ def test_matrix__foreign_objects__are_404_as_if_they_did_not_exist(alpha: Tenant
     key = viewer_key()
     with schema_context("beta"):
         theirs = addresses()
-    for name in ("api-forecast", "api-model", "api-run"):
+    for name in ("api-forecast", "api-explanation", "api-model", "api-run"):
         response = get("alpha", theirs[name], key)
         assert (name, response.status_code, response.json()["code"]) == (name, 404, "not_found")
 
@@ -189,6 +190,7 @@ def test_schema__served__names_every_address_and_its_refusals(alpha: Tenant) -> 
     assert set(schema["paths"]) == {
         "/api/v1/forecasts/",
         "/api/v1/forecasts/{series}/",
+        "/api/v1/forecasts/{series}/explanation/",
         "/api/v1/models/",
         "/api/v1/models/{version}/",
         "/api/v1/runs/",
