@@ -14,6 +14,7 @@ from integrations.engine.contract_model import NUMERIC_FIELDS, DedupePolicy, Gra
 from integrations.engine.dates import EPOCH
 from integrations.engine.findings import Finding, adapter, error, warning
 from integrations.engine.headings import ColumnPlan
+from integrations.engine.pieces import Pieces
 from integrations.engine.rows import MAX_REJECTED, REASONS, Tally
 
 Metrics = dict[str, float | int | str | None]
@@ -218,23 +219,13 @@ def check_duplicates(contract: DataContract, repeated: int, read: int, metrics: 
     return [error("max_duplicate_rate", message, rows=repeated, fix=f"{what}.")]
 
 
-def check_counters(demand: pa.Table) -> list[Finding]:
+def check_counters(demand: Pieces) -> list[Finding]:
     """Figures that only ever rise, in nearly every series of at least 14 days, are a counter's reading, not sales."""
-    if demand.num_rows < 14:
-        return []
-    stores = demand["store_id"].combine_chunks().indices.to_numpy().astype(np.int64)
-    series = stores << 32 | demand["product_id"].combine_chunks().indices.to_numpy()
-    quantity = demand["quantity"].to_numpy()
-    starts = np.flatnonzero(np.concatenate((np.ones(1, np.bool_), series[1:] != series[:-1])))
-    inner = np.concatenate((np.zeros(1, np.bool_), series[1:] == series[:-1]))
-    steps = np.concatenate((np.zeros(1), np.diff(quantity)))
-    falls = np.add.reduceat((inner & (steps < 0)).astype(np.int64), starts)
-    rises = np.add.reduceat((inner & (steps > 0)).astype(np.int64), starts)
-    long = np.diff(np.append(starts, len(series))) >= 14
-    if not long.any():
-        return []
-    counting = (falls == 0) & (rises >= 10) & long
-    if counting.sum() < 0.9 * long.sum():
+    counting = long = 0
+    for piece in demand:
+        of_piece = _counting(piece)
+        counting, long = counting + of_piece[0], long + of_piece[1]
+    if not long or counting < 0.9 * long:
         return []
     return [
         adapter(
@@ -245,3 +236,18 @@ def check_counters(demand: pa.Table) -> list[Finding]:
             fix="Export the units sold on each day instead of the total so far.",
         )
     ]
+
+
+def _counting(piece: pa.Table) -> tuple[int, int]:
+    """How many series of at least 14 days only ever rise, and how many there are."""
+    stores = piece["store_id"].combine_chunks().indices.to_numpy().astype(np.int64)
+    series = stores << 32 | piece["product_id"].combine_chunks().indices.to_numpy()
+    starts = np.flatnonzero(np.concatenate((np.ones(1, np.bool_), series[1:] != series[:-1])))
+    long = np.diff(np.append(starts, len(series))) >= 14
+    if not long.any():
+        return 0, 0
+    inner = np.concatenate((np.zeros(1, np.bool_), series[1:] == series[:-1]))
+    steps = np.concatenate((np.zeros(1), np.diff(piece["quantity"].to_numpy())))
+    falls = np.add.reduceat((inner & (steps < 0)).astype(np.int64), starts)
+    rises = np.add.reduceat((inner & (steps > 0)).astype(np.int64), starts)
+    return int(np.count_nonzero((falls == 0) & (rises >= 10) & long)), int(np.count_nonzero(long))

@@ -16,6 +16,7 @@ from integrations.engine.contract_model import IdRule
 from integrations.engine.mixed import flat_text, is_mixed, part, whole_floats_as_text
 
 ABSURD = 1e12
+MAX_TEXTS = 1_000_000
 MAX_ID_LENGTH = 200
 NULL_WORDS = ("", "null", "NULL", "Null", "NA", "N/A", "n/a", "None", "\\N")
 _BREAKS = re.compile(r"[\r\n\t]+")  # a line break within a quoted cell is a blank
@@ -148,11 +149,22 @@ def _spread(encoded: pa.DictionaryArray, values: NDArray[np.float64], status: ND
     return Column(values[codes], np.append(status, np.int8(Status.EMPTY))[codes])
 
 
-class TextCodes:
-    """Distinct texts of a whole batch as codes 0, 1, 2, …; -1 is an empty cell, -2 one that is no identifier."""
+class TooManyIds(ValueError):
+    """More different identifiers or texts in one column than are kept in memory."""
 
-    def __init__(self, rule: IdRule | None = None) -> None:
-        self._rule = rule or IdRule()
+    def __init__(self, name: str, limit: int) -> None:
+        self.name, self.limit = name, limit
+        super().__init__(f"{name} has more than {limit:,} different values in one batch.")
+
+
+class TextCodes:
+    """Distinct texts of a whole batch as codes 0, 1, 2, …; -1 is an empty cell, -2 one that is no identifier.
+
+    Raises `TooManyIds` beyond `limit` of them: they are what stays in memory.
+    """
+
+    def __init__(self, rule: IdRule | None = None, limit: int = MAX_TEXTS, name: str = "texts") -> None:
+        self._rule, self._limit, self._name = rule or IdRule(), limit, name
         self._seen: dict[object, int] = {}
         self._codes: dict[str, int] = {}
 
@@ -185,7 +197,9 @@ class TextCodes:
                 code = -2
             else:
                 code = self._codes.setdefault(text, len(self._codes))
-            if len(self._seen) > 2_000_000:  # bounded: ids are not meant to be that many spellings
+                if code >= self._limit:
+                    raise TooManyIds(self._name, self._limit)
+            if len(self._seen) >= MAX_TEXTS:  # bounded: ids are not meant to be that many spellings
                 self._seen.clear()
             self._seen[item] = code
         return code

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from integrations.engine.aggregate import Accumulator, Columns, Rule, pack_keys, reduce_groups, unpack_keys
+from integrations.engine.aggregate import (
+    DAY_BITS,
+    PRODUCT_BITS,
+    SERIES_SHIFT,
+    Accumulator,
+    Rule,
+    pack_keys,
+    reduce_groups,
+    unpack_keys,
+)
 from integrations.engine.contract import DataContract
 from integrations.engine.contract_model import FLAG_FIELDS, TEXT_FIELDS, DedupePolicy, SignPolicy
 from integrations.engine.convert import TextCodes
+from integrations.engine.pieces import PIECE_ROWS, Pieces
 from integrations.engine.rows import RowReader, Typed
+from integrations.engine.spill import Columns, Part, joined
 
 RETURN_WORDS = frozenset(
     (
@@ -34,7 +47,11 @@ Books = dict[str, TextCodes]
 
 
 class DemandBuilder:
-    """Takes checked chunks of transactions and gives one row per store, product and day."""
+    """Takes checked chunks of transactions and gives one row per store, product and day.
+
+    After `finish`: `repeated` rows had the key of an earlier one, `loaded` counts the canonical rows that each file (by
+    its number) has brought, `stores`, `products` and `series` what they hold.
+    """
 
     def __init__(self, contract: DataContract, fields: frozenset[str], books: Books) -> None:
         self._contract, self._fields, self._books = contract, fields, books
@@ -45,6 +62,9 @@ class DemandBuilder:
         self.known_stores: int | None = None
         self.known_products: int | None = None
         self.row_days: dict[int, int] = {}
+        self.repeated = self.stores = self.products = self.series = 0
+        self.loaded = np.zeros(1, np.int64)
+        self._repeated_keys = np.zeros(0, np.int64)
 
     def _make_rules(self) -> dict[str, Rule]:
         rules = {"quantity": Rule("sum"), "returned_quantity": Rule("sum")}
@@ -140,50 +160,132 @@ class DemandBuilder:
         columns["file"] = np.full(len(keys), file, np.int16)
         self._sum.add(keys, columns)
 
-    def repeated(self) -> tuple[int, NDArray[np.int64]]:
-        """How many rows share their key with an earlier one, and the keys that occur more than once."""
-        keys, columns = self._sum.result()
-        if not len(keys):
-            return 0, keys
-        rows = np.asarray(columns["rows"], np.int64)
-        return int(rows.sum()) - len(keys), keys[rows > 1]
+    def repeats(self, typed: Typed, good: NDArray[np.bool_], returns: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of the sound rows have a key that occurs more than once; only after `finish` under policy reject."""
+        known = self._repeated_keys
+        keys = self._rank(self.keys(typed, good, returns))
+        if not len(known):
+            return np.zeros(len(keys), np.bool_)
+        return np.asarray(known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys)
 
-    def finish(self, drop_repeated: bool) -> tuple[pa.Table, NDArray[np.int64]]:
-        """The canonical table, and how many of its rows each file (by its number) has brought."""
-        keys, columns = self._sum.result()
-        if not len(keys):
-            return empty_demand(self._contract), np.zeros(1, np.int64)
-        if drop_repeated:
-            once = np.asarray(columns["rows"], np.int64) == 1
-            keys, columns = keys[once], {name: values[once] for name, values in columns.items()}
+    @property
+    def drops(self) -> bool:
+        """Whether rows are left out because their key occurs more than once."""
+        return bool(len(self._repeated_keys))
+
+    def finish(self) -> Pieces:
+        """The canonical demand. Sets `repeated`, `loaded` and the counts; under policy reject repeated keys go."""
+        drop = self._contract.dedupe_policy is DedupePolicy.REJECT
+        self._ranks = _Ranks(self._books["store_id"], self._books["product_id"])
+        pieces = Pieces(demand_schema(self._contract))
+        dropped: list[NDArray[np.int64]] = []
+        for part in _cut(self._merged(drop, dropped)):
+            pieces.append(self._table(part))
+        self._repeated_keys = np.concatenate(dropped) if dropped else np.zeros(0, np.int64)
+        self.stores, self.products = self._ranks.found()
+        return pieces
+
+    def _merged(self, drop: bool, dropped: list[NDArray[np.int64]]) -> Iterator[Part]:
+        """Sales and returns of a day together, in the final order."""
         both = {name: Rule("last_known") if name in self._texts else rule for name, rule in self._rules.items()}
-        both |= {name: Rule("sum") for name in columns if ":" in name or name.endswith("quantity")}
+        both |= {name: Rule("sum") for name in self._rules if ":" in name or name.endswith("quantity")}
         both |= {name: Rule("last_known") for name in _STOCKS} | {name: Rule("max") for name in FLAG_FIELDS}
-        days, columns = reduce_groups(keys >> 1, columns, both)
-        return self._table(days << 1, columns), np.bincount(np.asarray(columns["file"]).astype(np.int64))
+        for keys, columns in self._sum.sorted_parts(self._rank):
+            rows = np.asarray(columns["rows"], np.int64)
+            self.repeated += int(rows.sum()) - len(keys)
+            if drop and bool((rows > 1).any()):
+                once = rows == 1
+                dropped.append(keys[~once])
+                keys, columns = keys[once], {name: values[once] for name, values in columns.items()}
+            if not len(keys):
+                continue
+            days, columns = reduce_groups(keys >> 1, columns, both)
+            brought = np.bincount(np.asarray(columns.pop("file")).astype(np.int64), minlength=len(self.loaded))
+            brought[: len(self.loaded)] += self.loaded
+            self.loaded = brought
+            self.series += int(np.count_nonzero(np.diff(days >> DAY_BITS))) + 1  # no series is in two parts
+            yield days, {name: values for name, values in columns.items() if name != "rows"}
 
-    def _table(self, keys: NDArray[np.int64], columns: Columns) -> pa.Table:
-        stores, products, days, _ = unpack_keys(keys)
-        store_rank, store_names = _ranks(self._books["store_id"])
-        product_rank, product_names = _ranks(self._books["product_id"])
-        stores, products = store_rank[stores], product_rank[products]
-        order = np.argsort(((stores << 24 | products) << 16) | days, kind="stable")
+    def _rank(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._ranks.keys(keys)
+
+    def _table(self, part: Part) -> pa.Table:
+        keys, columns = part
+        stores, products, days, _ = unpack_keys(keys << 1)
+        count = len(keys)
         arrays: dict[str, pa.Array] = {
-            "store_id": _dictionary(stores[order], store_names),
-            "product_id": _dictionary(products[order], product_names),
-            "date": pa.array(days[order].astype(np.int32)).cast(pa.date32()),
-            "quantity": pa.array(columns["quantity"][order]),
-            "returned_quantity": pa.array(columns["returned_quantity"][order]),
+            "store_id": _dictionary(stores, self._ranks.stores.texts),
+            "product_id": _dictionary(products, self._ranks.products.texts),
+            "date": pa.array(days.astype(np.int32)).cast(pa.date32()),
+            "quantity": pa.array(columns["quantity"]),
+            "returned_quantity": pa.array(columns["returned_quantity"]),
         }
+        self._ranks.mark(stores, products)
         for name in self._numbers:
-            arrays[name] = pa.array(_value(columns, name)[order], from_pandas=True)
+            arrays[name] = pa.array(_value(columns, name), from_pandas=True)
         for name in self._texts:
-            arrays[name] = _dictionary(np.asarray(columns[name])[order].astype(np.int64), self._books[name].texts())
+            arrays[name] = _dictionary(np.asarray(columns[name]).astype(np.int64), self._books[name].texts())
         schema = demand_schema(self._contract)
+        empty = {kind: pa.nulls(count, kind) for kind in {entry.type for entry in schema}}  # shared: they are large
         return pa.table(
-            [arrays[entry.name] if entry.name in arrays else pa.nulls(len(keys), entry.type) for entry in schema],
-            schema=schema,
+            [arrays[entry.name] if entry.name in arrays else empty[entry.type] for entry in schema], schema=schema
         )
+
+
+def _cut(parts: Iterator[Part]) -> Iterator[Part]:
+    """The same rows in parts of at least `PIECE_ROWS` (but for the last), cut between series, however they came."""
+    held: list[Part] = []
+    rows = 0
+    for part in parts:
+        held.append(part)
+        rows += len(part[0])
+        if rows < PIECE_ROWS:
+            continue
+        keys, columns = joined(held)
+        series = keys >> DAY_BITS
+        start = 0
+        while len(keys) - start >= PIECE_ROWS:
+            end = int(np.searchsorted(series, series[start + PIECE_ROWS - 1], side="right"))
+            yield keys[start:end], {name: values[start:end] for name, values in columns.items()}
+            start = end
+        held = [(keys[start:].copy(), {name: values[start:].copy() for name, values in columns.items()})]
+        rows = len(keys) - start
+    if rows:
+        yield joined(held)
+
+
+class _Ranked:
+    """The texts of a book in their order, the rank of each code among them, and which of them occur."""
+
+    def __init__(self, book: TextCodes) -> None:
+        texts = book.texts()
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        self.of_code = np.empty(len(texts), np.int64)
+        self.of_code[order] = np.arange(len(texts))
+        self.texts = [texts[index] for index in order]
+        self.occurs = np.zeros(len(texts), np.bool_)
+
+
+class _Ranks:
+    """Keys by the order of the texts instead of the order in which they were first seen."""
+
+    def __init__(self, stores: TextCodes, products: TextCodes) -> None:
+        self.stores, self.products = _Ranked(stores), _Ranked(products)
+
+    def keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The keys renamed."""
+        stores, products, _, _ = unpack_keys(keys)
+        ranked = self.stores.of_code[stores] << PRODUCT_BITS | self.products.of_code[products]
+        return ranked << SERIES_SHIFT | keys & ((1 << SERIES_SHIFT) - 1)
+
+    def mark(self, stores: NDArray[np.int64], products: NDArray[np.int64]) -> None:
+        """These ranks occur."""
+        self.stores.occurs[stores] = True
+        self.products.occurs[products] = True
+
+    def found(self) -> tuple[int, int]:
+        """How many stores and products occur."""
+        return int(self.stores.occurs.sum()), int(self.products.occurs.sum())
 
 
 def _value(columns: Columns, name: str) -> NDArray[np.float64]:
@@ -195,15 +297,6 @@ def _value(columns: Columns, name: str) -> NDArray[np.float64]:
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(weight > 0, weighted / weight, plain / count)
-
-
-def _ranks(book: TextCodes) -> tuple[NDArray[np.int64], list[str]]:
-    """Rank of each code in sorted order, and the sorted texts."""
-    texts = book.texts()
-    order = sorted(range(len(texts)), key=texts.__getitem__)
-    ranks = np.empty(len(texts), np.int64)
-    ranks[order] = np.arange(len(texts))
-    return ranks, [texts[index] for index in order]
 
 
 def _dictionary(codes: NDArray[np.int64], texts: list[str]) -> pa.DictionaryArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,21 +13,24 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from integrations.engine import checks
-from integrations.engine.aggregate import TooManyIds
 from integrations.engine.chunks import FileProblem, sha256_of
 from integrations.engine.contract import DataContract
-from integrations.engine.contract_model import ID_FIELDS, TEXT_FIELDS, DedupePolicy, FileSpec, Role
-from integrations.engine.convert import TextCodes
-from integrations.engine.demand import DemandBuilder, empty_demand
+from integrations.engine.contract_model import ID_FIELDS, TEXT_FIELDS, FileSpec, Role
+from integrations.engine.convert import TextCodes, TooManyIds
+from integrations.engine.demand import DemandBuilder, demand_schema
 from integrations.engine.findings import Finding, Verdict, error, verdict_of, warning
 from integrations.engine.headings import REQUIRED, ColumnPlan, plan_columns
 from integrations.engine.lineage import lineage_map
+from integrations.engine.pieces import Pieces
 from integrations.engine.reference import ReferenceBuilder
+from integrations.engine.rejected import RejectedRow, RejectedRows
 from integrations.engine.rows import MAX_REJECTED, RowReader, Tally, id_rule
 from integrations.engine.sources import open_source
-from integrations.engine.types import BatchResult, FileResult, Progress, RejectedRow
+from integrations.engine.types import BatchResult, FileResult, Progress
 
 _REPEATED = "duplicate_key"
+_MOST_IDS = {"store_id": 500_000, "product_id": 1_000_000}  # kept in memory, about 0.3 KiB each
+_MOST_TEXTS = 100_000
 
 
 @dataclass(slots=True)
@@ -71,14 +75,15 @@ class _Batch:
         self.contract, self.as_of, self.progress = contract, as_of, progress
         self.findings: list[Finding] = []
         self.metrics: checks.Metrics = {}
-        self.books = {name: TextCodes(id_rule(contract, name)) for name in ID_FIELDS}
-        self.books |= {name: TextCodes() for name in TEXT_FIELDS}
+        self.books = {name: TextCodes(id_rule(contract, name), _MOST_IDS[name], name) for name in ID_FIELDS}
+        self.books |= {name: TextCodes(None, _MOST_TEXTS, name) for name in TEXT_FIELDS}
         specs = contract.files.by_role()
         flat = [(role, Path(path)) for role in specs for path in files.get(role, ())]
         self.files = [_File(number, role, path, specs[role]) for number, (role, path) in enumerate(flat)]
         self.given = {role for role, _ in flat}
         self.total = sum(path.stat().st_size for _, path in flat if path.is_file())
         self.done = 0
+        self.counted: checks.Metrics = {}
 
     def run(self) -> BatchResult:
         """All steps; a step after a failed one runs only where it can still say something."""
@@ -87,12 +92,16 @@ class _Batch:
             self._plan(file)
         self._check_mapped()
         tables: dict[Role, pa.Table] = {}
-        demand = empty_demand(self.contract)
+        demand = Pieces(demand_schema(self.contract))
         if verdict_of(self.findings) is Verdict.PASSED:
-            stores = self._reference(Role.STORES, tables)
-            products = self._reference(Role.PRODUCTS, tables)
-            demand = self._transactions(stores, products)
-            self._reference(Role.COVARIATES, tables)
+            try:
+                stores = self._reference(Role.STORES, tables)
+                products = self._reference(Role.PRODUCTS, tables)
+                demand = self._transactions(stores, products)
+                self._reference(Role.COVARIATES, tables)
+            except TooManyIds as problem:
+                fix = "Check that the column is the right one, or send the file in parts."
+                self.findings.append(error("too_many_ids", str(problem), rows=problem.limit, fix=fix))
         return self._result(demand, tables)
 
     def _of(self, role: Role) -> list[_File]:
@@ -173,28 +182,23 @@ class _Batch:
             if count:
                 self.files[number].loaded += count
 
-    def _transactions(self, stores: int | None, products: int | None) -> pa.Table:
+    def _transactions(self, stores: int | None, products: int | None) -> Pieces:
         files = self._of(Role.TRANSACTIONS)
         present = frozenset(name for file in files for name in file.plan.columns)
         builder = DemandBuilder(self.contract, present, self.books)
         builder.known_stores, builder.known_products = stores, products
-        try:
-            for file in files:
-                self._read_transactions(file, builder)
-        except TooManyIds as problem:
-            fix = "Check that the identifier column is the right one."
-            self.findings.append(error("too_many_ids", str(problem), rows=problem.count, fix=fix))
-            return empty_demand(self.contract)
-        repeated, keys = builder.repeated()
+        for file in files:
+            self._read_transactions(file, builder)
+        demand = builder.finish()
         read = sum(file.tally.read for file in files)
-        self.findings += checks.check_duplicates(self.contract, repeated, read, self.metrics)
+        self.findings += checks.check_duplicates(self.contract, builder.repeated, read, self.metrics)
         self.findings += checks.check_dates(self.contract, builder.row_days, self.as_of, self.metrics)
-        drop = self.contract.dedupe_policy is DedupePolicy.REJECT and bool(len(keys))
-        if drop and verdict_of(self.findings) is Verdict.PASSED:
+        if builder.drops and verdict_of(self.findings) is Verdict.PASSED:
             for file in files:
-                self._reject_repeated(file, builder, keys)
-        demand, loaded = builder.finish(drop)
-        self._spread_loaded(loaded)
+                self._reject_repeated(file, builder)
+        self._spread_loaded(builder.loaded)
+        found = {"stores": builder.stores, "products": builder.products, "series": builder.series}
+        self.counted = {**found, "demand_rows": demand.num_rows}
         if verdict_of(self.findings) is Verdict.PASSED:
             self.findings += checks.check_counters(demand)
             if not demand.num_rows:
@@ -222,38 +226,38 @@ class _Batch:
         self.findings += checks.check_tally(self.contract, file.plan, file.tally, name, self.metrics)
         self.findings += checks.check_references(self.contract, file.plan, file.tally, name, self.metrics)
 
-    def _reject_repeated(self, file: _File, builder: DemandBuilder, keys: NDArray[np.int64]) -> None:
+    def _reject_repeated(self, file: _File, builder: DemandBuilder) -> None:
         """Second reading, only under dedupe_policy reject: name each row whose key occurs more than once."""
         reader = self._reader(file)
         column = file.plan.columns["date"]
-        found: list[RejectedRow] = []
+        found = RejectedRows()
         with open_source(file.path, file.spec) as opened:
             for chunk in opened.source.chunks(reader.wanted()):
                 typed = reader.typed(chunk)
                 returns = builder.check(reader, typed, file.plan.columns)
                 good = ~typed.bad
-                rows = np.flatnonzero(good)[np.isin(builder.keys(typed, good, returns), keys)]
+                rows = np.flatnonzero(good)[builder.repeats(typed, good, returns)]
                 file.tally.rejected_count += len(rows)
                 file.tally.good -= len(rows)
                 room = max(MAX_REJECTED - len(file.tally.rejected) - len(found), 0)
-                found += [
+                found.extend(
                     RejectedRow(file.path.name, place.line, column, _REPEATED, place.raw)
                     for place in (chunk.locate(rows[:room]) if len(rows) and room else [])
-                ]
-        file.tally.rejected = sorted((*file.tally.rejected, *found), key=lambda row: row.line)
+                )
+        file.tally.rejected = RejectedRows(heapq.merge(file.tally.rejected, found, key=lambda row: row.line))
         if file.tally.reasons[column, _REPEATED] == 0 and found:
             tally = Tally(rejected_count=file.tally.rejected_count)
             tally.reasons[column, _REPEATED] = len(found)
             self.findings += checks.rejected_findings(tally, file.path.name)
 
-    def _result(self, demand: pa.Table, tables: dict[Role, pa.Table]) -> BatchResult:
+    def _result(self, demand: Pieces, tables: dict[Role, pa.Table]) -> BatchResult:
         verdict = verdict_of(self.findings)
         passed = verdict is Verdict.PASSED
         if not passed:
-            demand = empty_demand(self.contract)
+            demand = Pieces(demand.schema)
             tables = {role: table.slice(0, 0) for role, table in tables.items()}
         else:
-            self._measure(demand)
+            self.metrics |= self.counted
         self.metrics["rows_with_errors"] = sum(file.tally.rejected_count for file in self.files)
         return BatchResult(
             contract=self.contract,
@@ -262,26 +266,26 @@ class _Batch:
             metrics=dict(sorted(self.metrics.items())),
             thresholds=self.contract.thresholds(),
             files=tuple(_file_result(file, passed) for file in self.files if file.path.is_file()),
-            demand=demand,
+            pieces=demand,
             future=tables.get(Role.COVARIATES),
             stores=tables.get(Role.STORES),
             products=tables.get(Role.PRODUCTS),
-            rejected=tuple(row for file in self.files for row in file.tally.rejected),
-            units=float(np.sum(demand["quantity"].to_numpy())),
-            returned_units=float(np.sum(demand["returned_quantity"].to_numpy())),
+            rejected=_all_rejected(self.files),
+            units=units_of(demand, "quantity"),
+            returned_units=units_of(demand, "returned_quantity"),
             lineage=lineage_map(self.contract, [(file.role, file.path.name, file.plan) for file in self.files]),
         )
 
-    def _measure(self, demand: pa.Table) -> None:
-        stores = demand["store_id"].combine_chunks()
-        products = demand["product_id"].combine_chunks()
-        series = stores.indices.to_numpy().astype(np.int64) << 32 | products.indices.to_numpy()
-        self.metrics |= {
-            "stores": len(stores.dictionary),
-            "products": len(products.dictionary),
-            "series": int(np.count_nonzero(np.diff(series))) + 1,  # sorted by series
-            "demand_rows": demand.num_rows,
-        }
+
+def units_of(demand: Pieces, column: str) -> float:
+    """The sum of a column over all pieces."""
+    return float(sum(np.sum(piece[column].to_numpy()) for piece in demand))
+
+
+def _all_rejected(files: Sequence[_File]) -> RejectedRows:
+    """The rejected rows of all files in their order."""
+    kept = [file.tally.rejected for file in files if file.tally.rejected]
+    return kept[0] if len(kept) == 1 else RejectedRows(row for rows in kept for row in rows)
 
 
 def _reference_findings(file: _File) -> list[Finding]:

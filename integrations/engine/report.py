@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow.parquet as pq
 
 from integrations.engine.contract import contract_sha256
+from integrations.engine.rejected import RejectedRow
 from integrations.engine.rows import REASONS
-from integrations.engine.types import BatchResult, RejectedRow
+from integrations.engine.types import BatchResult
 
 COUNTERS = ("rows_read", "rows_loaded", "rows_merged", "rows_rejected")
 _VERDICTS = {
@@ -76,23 +78,32 @@ def report_markdown(result: BatchResult) -> str:
 
 def schema_snapshot(result: BatchResult) -> dict[str, Any]:
     """The canonical columns with their types and how many rows have a value."""
-    demand = result.demand
+    demand = result.pieces
+    empty = dict.fromkeys(demand.schema.names, 0)
+    for piece in demand:
+        for name in empty:
+            empty[name] += piece[name].null_count
     columns = [
-        {"name": entry.name, "type": _type_name(entry.type), "filled": demand.num_rows - demand[entry.name].null_count}
+        {"name": entry.name, "type": _type_name(entry.type), "filled": demand.num_rows - empty[entry.name]}
         for entry in demand.schema
     ]
     return {"columns": columns, "rows": demand.num_rows, "contract_sha256": contract_sha256(result.contract)}
 
 
-def rejected_csv(rows: tuple[RejectedRow, ...] | list[RejectedRow]) -> str:
-    """The rejected rows as CSV; a cell that a spreadsheet would run as a formula is defused with an apostrophe."""
+def rejected_csv(rows: Iterable[RejectedRow]) -> str:
+    """The rejected rows as one text; see `write_rejected`, which needs no memory for many of them."""
     out = io.StringIO()
+    write_rejected(rows, out)
+    return out.getvalue()
+
+
+def write_rejected(rows: Iterable[RejectedRow], out: TextIO) -> None:
+    """The rejected rows as CSV; a cell that a spreadsheet would run as a formula is defused with an apostrophe."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("file", "line", "column", "reason", "explanation", "raw"))
     for row in rows:
         cells = (row.file, row.line, row.column, row.reason, REASONS.get(row.reason, ""), row.raw)
         writer.writerow([_defused(cell) for cell in cells])
-    return out.getvalue()
 
 
 def write_artifacts(result: BatchResult, folder: Path) -> list[Path]:
@@ -103,14 +114,18 @@ def write_artifacts(result: BatchResult, folder: Path) -> list[Path]:
         "contract_validation_report.md": report_markdown(result),
         "column_lineage_map.json": _dump(dict(result.lineage)),
         "canonical_schema_snapshot.json": _dump(schema_snapshot(result)),
-        "rejected_rows.csv": rejected_csv(result.rejected),
     }
     paths = []
     for name, text in texts.items():
         paths.append(folder / name)
         paths[-1].write_text(text, encoding="utf-8", newline="\n")
+    paths.append(folder / "rejected_rows.csv")
+    with paths[-1].open("w", encoding="utf-8", newline="") as out:
+        write_rejected(result.rejected, out)
     paths.append(folder / "canonical_transactions.parquet")
-    pq.write_table(result.demand, paths[-1], compression="zstd")
+    with pq.ParquetWriter(paths[-1], result.pieces.schema, compression="zstd") as writer:
+        for piece in result.pieces if len(result.pieces) else (result.pieces.table(),):
+            writer.write_table(piece)
     return paths
 
 

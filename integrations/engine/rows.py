@@ -23,7 +23,7 @@ from integrations.engine.convert import Column, Status, TextCodes, flags, number
 from integrations.engine.dates import DateParser
 from integrations.engine.headings import ColumnPlan
 from integrations.engine.mixed import flat_text
-from integrations.engine.types import RejectedRow
+from integrations.engine.rejected import RejectedRow, RejectedRows
 
 MAX_REJECTED = 200_000
 MAX_EXAMPLES = 200
@@ -68,7 +68,7 @@ class Tally:
     ragged_reason: str = "wrong_number_of_cells"
     empty: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    rejected: list[RejectedRow] = field(default_factory=list)
+    rejected: RejectedRows = field(default_factory=RejectedRows)
     rejected_count: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
     watched: dict[str, set[str]] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class RowReader:
             if len(indices) and room > len(rows):
                 places = chunk.locate(indices[: room - len(rows)])
                 rows += [RejectedRow(self._name, place.line, column, reason, place.raw) for place in places]
-        tally.rejected += sorted(rows, key=lambda row: row.line)
+        tally.rejected.extend(sorted(rows, key=lambda row: row.line))
         good = ~typed.bad
         tally.good += int(np.count_nonzero(good))
         return good

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from integrations.engine.contract import DataContract, Role
 from integrations.engine.findings import Finding, Verdict
+from integrations.engine.pieces import Pieces
+from integrations.engine.rejected import RejectedRow
 
 Progress = Callable[[int, int, str], None]  # (bytes done, bytes in total, message)
 
@@ -23,17 +25,6 @@ class ConservationBroken(AssertionError):
             f"{name}: {read} rows read, but {loaded} loaded + {merged} merged + {rejected} rejected. "
             "Nothing was loaded; please report this file as a defect."
         )
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """A row that was not taken: where it stands (real line number; row number for parquet), why, and its raw text."""
-
-    file: str
-    line: int
-    column: str
-    reason: str
-    raw: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +49,10 @@ class FileResult:
 class BatchResult:
     """All of one batch.
 
-    `demand`: one row per store, product and day, sorted by them. Columns: store_id, product_id (dictionary<int32,
-    string>), date (date32), quantity (gross sales, double), returned_quantity (double), unit_price, unit_cost,
-    on_hand_qty, on_order_qty, is_promotional, is_holiday (double, null = not given), category, transaction_type
-    (dictionary, nullable), then each extra regressor (double).
+    `pieces`: the demand, one row per store, product and day, sorted by them, in tables of bounded size. Columns:
+    store_id, product_id (dictionary<int32, string>), date (date32), quantity (gross sales, double), returned_quantity
+    (double), unit_price, unit_cost, on_hand_qty, on_order_qty, is_promotional, is_holiday (double, null = not given),
+    category, transaction_type (dictionary, nullable), then each extra regressor (double).
     `future`: the covariates file, one row per (store_id, product_id, date) with the regressors as doubles; a null
     store_id or product_id means "all of them". None without that file.
     `stores`, `products`: one row per identifier with the file's mapped columns. None without that file.
@@ -74,14 +65,19 @@ class BatchResult:
     metrics: Mapping[str, float | int | str | None]
     thresholds: Mapping[str, float]
     files: tuple[FileResult, ...]
-    demand: pa.Table
+    pieces: Pieces
     future: pa.Table | None
     stores: pa.Table | None
     products: pa.Table | None
-    rejected: tuple[RejectedRow, ...]
+    rejected: Sequence[RejectedRow]
     units: float
     returned_units: float
     lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def demand(self) -> pa.Table:
+        """The whole demand in memory: for small batches and for tests."""
+        return self.pieces.table()
 
     def total(self, counter: str) -> int:
         """The sum of one of `rows_read`, `rows_loaded`, `rows_merged`, `rows_rejected` over all files."""

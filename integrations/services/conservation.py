@@ -31,10 +31,10 @@ def assert_conserved(result: BatchResult) -> None:
     if result.verdict is not Verdict.PASSED:
         return
     loaded = sum(found.rows_loaded for found in result.files if found.role is Role.TRANSACTIONS)
-    if loaded != result.demand.num_rows:
-        raise UnitsBroken(loaded, result.demand.num_rows, "Canonical rows")
+    if loaded != result.pieces.num_rows or loaded != sum(piece.num_rows for piece in result.pieces):
+        raise UnitsBroken(loaded, result.pieces.num_rows, "Canonical rows")
     for column, reported in (("quantity", result.units), ("returned_quantity", result.returned_units)):
-        held = pc.sum(result.demand.column(column)).as_py() or 0.0
+        held = math.fsum(pc.sum(piece.column(column)).as_py() or 0.0 for piece in result.pieces)
         # Both are sums of the same doubles, in another order.
         if not math.isclose(held, reported, rel_tol=1e-9, abs_tol=1e-6):
             raise UnitsBroken(reported, held, column)

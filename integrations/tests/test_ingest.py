@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from integrations.engine.contract import DataContract, Role, load_contract
+from integrations.engine.pieces import Pieces
 from integrations.engine.types import ConservationBroken
 from integrations.errors import FileChangedWhileRead, FileUnusable, SourcePaused, TooManyUnits
 from integrations.models import BatchFile, Contract, IngestBatch, RejectedRow, Source
@@ -220,7 +221,7 @@ def test_assert_conserved__lost_row_or_unit__is_a_defect(contract: DataContract,
     result = read_files(contract=contract, files=shop.write(*GOOD))
     assert_conserved(result)
     with pytest.raises(UnitsBroken):
-        assert_conserved(replace(result, demand=result.demand.slice(1)))
+        assert_conserved(replace(result, pieces=Pieces.of(result.demand.slice(1))))
     with pytest.raises(UnitsBroken):
         assert_conserved(replace(result, units=result.units + 1))
     lost = object.__new__(type(result.files[0]))
