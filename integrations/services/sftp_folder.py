@@ -8,10 +8,10 @@ import posixpath
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import IO
+from typing import IO, Any
 
 import paramiko
 from paramiko.ssh_exception import SSHException
@@ -131,6 +131,7 @@ class Folder:
         digest, done = hashlib.sha256(), 0
         with self._link.talking(entry.name):
             remote = self._client.open(self._at(entry.name), "rb")
+            _hush(remote)
             remote.prefetch(entry.bytes, max_concurrent_requests=_AHEAD)
         while True:
             with self._link.talking(entry.name):
@@ -191,6 +192,17 @@ def _entry(name: str, attributes: paramiko.SFTPAttributes) -> Entry:
     elif mode is not None and stat.S_ISLNK(mode):
         kind = Kind.LINK
     return Entry(name, kind, int(attributes.st_size or 0), int(attributes.st_mtime or 0))
+
+
+def _hush(remote: paramiko.SFTPFile) -> None:
+    """The thread that asks ahead dies with the connection; whoever reads tells why, so it need not print it."""
+    ask_ahead = remote._prefetch_thread  # type: ignore[attr-defined]  # the library's own method
+
+    def quietly(*args: Any) -> None:
+        with suppress(OSError, EOFError, SSHException):
+            ask_ahead(*args)
+
+    remote._prefetch_thread = quietly  # type: ignore[attr-defined]  # likewise
 
 
 def _free_names(name: str) -> Iterator[str]:

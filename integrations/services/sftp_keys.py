@@ -8,9 +8,19 @@ import hashlib
 import io
 import re
 import struct
+from typing import Any
 
 import paramiko
-from paramiko.ssh_exception import PasswordRequiredException, SSHException
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
+from paramiko.ssh_exception import SSHException
 
 from integrations.connection_errors import KeyUnusable
 from integrations.services.credentials import Secret
@@ -19,6 +29,7 @@ MIN_RSA_BITS = 2048
 MAX_KEY_CHARACTERS = 16 * 1024
 _MAX_KDF_ROUNDS = 1024  # each round costs a worker milliseconds; ssh-keygen uses 16 to 24
 _KINDS: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _OPENSSH = re.compile(r"-----BEGIN OPENSSH PRIVATE KEY-----(.+?)-----END OPENSSH PRIVATE KEY-----", re.DOTALL)
 _STRONG = "Use Ed25519, ECDSA, or RSA with at least 2048 bits."
 
@@ -78,16 +89,36 @@ def parse_private_key(text: Secret, passphrase: Secret) -> paramiko.PKey:
             "(a key for PuTTY has to be exported as an OpenSSH key first)."
         )
     _refuse_costly(raw)
-    for kind in _KINDS:
-        try:
-            key: paramiko.PKey = kind.from_private_key(io.StringIO(raw), passphrase.reveal() or None)  # type: ignore[attr-defined]  # of every kind
-        except PasswordRequiredException:
+    key = _usable(_load(raw.encode(), passphrase.reveal().encode() or None))
+    check_strength(key, "This private key")
+    return key
+
+
+def _load(raw: bytes, passphrase: bytes | None) -> Any:
+    """The key as cryptography reads it, which takes more writers' files than paramiko does."""
+    load = load_ssh_private_key if b"BEGIN OPENSSH" in raw else load_pem_private_key
+    try:
+        return load(raw, passphrase)
+    except TypeError:  # a passphrase is missing, or was given for a key without one
+        if passphrase is None:
             raise KeyUnusable("This private key is protected: enter its passphrase, too.") from None
-        except (SSHException, ValueError, TypeError, IndexError, struct.error, UnicodeError):
-            continue
-        check_strength(key, "This private key")
-        return key
-    raise KeyUnusable(f"This private key cannot be opened: check the passphrase and that it is whole. {_STRONG}")
+        return _load(raw, None)
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyUnusable(
+            f"This private key cannot be opened: check the passphrase and that it is whole. {_STRONG}"
+        ) from None
+
+
+def _usable(key: Any) -> paramiko.PKey:
+    """The same key as paramiko takes it."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return paramiko.RSAKey(key=key)
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
+        return paramiko.ECDSAKey(vals=(key, key.public_key()))
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode("ascii")
+        return paramiko.Ed25519Key.from_private_key(io.StringIO(text))
+    raise KeyUnusable(f"This kind of private key is not used here. {_STRONG}")
 
 
 def _refuse_costly(raw: str) -> None:

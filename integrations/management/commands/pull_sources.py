@@ -80,8 +80,9 @@ class Command(BaseCommand):
 
     def _load(self, schema_name: str, name: str, number: int) -> bool:
         """Read the delivery here, unless a worker was faster."""
-        delivery = Delivery.objects.get(pk=number)
-        execute(schema_name, str(delivery.run_id))
+        with schema_context(schema_name):
+            delivery = Delivery.objects.get(pk=number)
+        execute(schema_name, str(delivery.run_id))  # it leaves on the public schema
         with schema_context(schema_name):
             delivery.refresh_from_db()
             told = f"{name}: delivery {number} is {delivery.get_state_display().lower()}"
