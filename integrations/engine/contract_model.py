@@ -103,6 +103,16 @@ class DriftMode(StrEnum):
     DISCARD = "discard"
 
 
+class ColumnKind(StrEnum):
+    """What most cells of a column hold."""
+
+    NUMBER = "number"
+    DATE = "date"
+    FLAG = "flag"
+    TEXT = "text"
+    EMPTY = "empty"
+
+
 def _no_address(text: str) -> str:
     if "://" in text or any(ord(sign) < 32 and sign != "\t" for sign in text):
         raise ValueError("must be plain text: a contract carries no address and no control characters")
@@ -148,6 +158,12 @@ class FileSpec(_Strict):
     decimal: Literal[".", ","] = "."
     thousands: Literal[",", ".", " ", "'"] | None = None
     encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252", "cp1250", "iso-8859-15"] = "utf-8"
+    columns: dict[PlainText, ColumnKind] = Field(
+        default_factory=dict,
+        max_length=2000,
+        description="The columns that are known, with what stands in them: a delivery is compared with them while "
+        "nothing was loaded under this version yet.",
+    )
     sheet: PlainText | None = Field(None, description="xlsx: the sheet's name; without it, the first one with rows.")
 
     @model_validator(mode="after")

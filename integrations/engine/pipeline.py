@@ -53,15 +53,16 @@ def read_batch(
     *,
     as_of: date | None = None,
     progress: Progress | None = None,
+    ignored: Mapping[Role, frozenset[str]] | None = None,
 ) -> BatchResult:
     """Validate the files of one batch and make them canonical.
 
     `files` gives the paths by role, in the order they are read. `as_of` is the day that
     future and history are measured from; without it, the newest day in the data. `progress(done, total, message)`
-    counts bytes.
+    counts bytes. `ignored`: headings of a role that are read as if they were not there.
     Nothing is raised for bad data: every problem is a finding. Raises `ConservationBroken` on a defect of ours.
     """
-    return _Batch(contract, files, as_of, progress).run()
+    return _Batch(contract, files, as_of, progress, ignored or {}).run()
 
 
 class _Batch:
@@ -71,8 +72,9 @@ class _Batch:
         files: Mapping[Role, Sequence[Path]],
         as_of: date | None,
         progress: Progress | None,
+        ignored: Mapping[Role, frozenset[str]],
     ) -> None:
-        self.contract, self.as_of, self.progress = contract, as_of, progress
+        self.contract, self.as_of, self.progress, self.ignored = contract, as_of, progress, ignored
         self.findings: list[Finding] = []
         self.metrics: checks.Metrics = {}
         self.books = {name: TextCodes(id_rule(contract, name), _MOST_IDS[name], name) for name in ID_FIELDS}
@@ -123,7 +125,9 @@ class _Batch:
         try:
             with open_source(file.path, file.spec) as opened:
                 source = opened.source
-                file.plan = plan_columns(self.contract, file.role, source.headings, source.nested, file.path.name)
+                ignored = self.ignored.get(file.role, frozenset())
+                headings = [heading for heading in source.headings if heading not in ignored]
+                file.plan = plan_columns(self.contract, file.role, headings, source.nested, file.path.name)
             self.findings += (*source.findings, *file.plan.findings)
         except FileProblem as problem:
             self.findings.append(problem.finding)
