@@ -4,6 +4,7 @@ from integrations.models.batch import BatchFile, IngestBatch, RejectedRow
 from integrations.models.connection import PulledFile, SftpConnection
 from integrations.models.delivery import Delivery, DeliveryFile
 from integrations.models.draft import DraftFile, OnboardingDraft
+from integrations.models.drift import DriftItem
 from integrations.models.source import Contract, Source
 from integrations.models.token import ApiToken
 
@@ -14,6 +15,7 @@ __all__ = [
     "Delivery",
     "DeliveryFile",
     "DraftFile",
+    "DriftItem",
     "IngestBatch",
     "OnboardingDraft",
     "PulledFile",

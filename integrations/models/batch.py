@@ -66,6 +66,9 @@ class BatchFile(models.Model):
     kept_path = models.CharField(
         max_length=500, blank=True, help_text="Where the tenant's storage has its bytes; empty: they are not kept."
     )
+    columns = models.JSONField(
+        default=dict, blank=True, help_text="The columns that are known since this file, with what they hold."
+    )
     rows_read = models.BigIntegerField(default=0)
     rows_loaded = models.BigIntegerField(default=0)
     rows_merged = models.BigIntegerField(default=0)
