@@ -159,7 +159,7 @@ class Env(BaseSettings):
         30,
         ge=0,
         alias="FORECOURT_APPLICATION_RETENTION_DAYS",
-        description="Days after its end that an application's personal data are kept; `purge_applications` deletes them.",
+        description="Days that an ended application's personal data are kept; `purge_applications` deletes them.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="FORECOURT_LOG_LEVEL", description="Log level; every record carries its tenant."

@@ -1,6 +1,7 @@
 """Public pages: apply and confirm on the platform's host, choose a password on the tenant's.
 
-GET shows, POST does: mail scanners and previews open every link.
+GET shows, POST does: mail scanners and previews open every link. The address of a page may hold a link's secret, so the
+referrer stays on the host (``SECURE_REFERRER_POLICY``); ``no-referrer`` would make browsers post without an origin.
 """
 
 from __future__ import annotations
@@ -153,6 +154,6 @@ def _page(request: HttpRequest, template: str, title: str, *, status: int = 200,
     """Render a page for somebody who is not signed in, in the theme of the host's site."""
     tenant = getattr(request, "tenant", None)
     site = platform_site if tenant is None or tenant.schema_name == "public" else tenant_site
-    response = render(request, template, {**site.each_context(request), "title": title, **context}, status=status)
-    response["Referrer-Policy"] = "no-referrer"  # the address of these pages may hold a link's secret
-    return response
+    return render(
+        request, template, {**site.each_context(request), "site_url": None, "title": title, **context}, status=status
+    )

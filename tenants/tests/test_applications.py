@@ -60,7 +60,7 @@ def test_link__opened_by_a_scanner__changes_nothing__posted__confirms_once(db: N
     path = _path(link_in_last_mail())
     for _ in range(2):
         page = browser().get(path)
-        assert page.status_code == 200 and page["Referrer-Policy"] == "no-referrer"
+        assert page.status_code == 200 and page["Referrer-Policy"] == "same-origin"
     application.refresh_from_db()
     assert application.state == ApplicationState.SUBMITTED
     assert browser().post(path).status_code == 200
