@@ -232,7 +232,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Forecourt API",
-    "DESCRIPTION": "Pull a tenant's forecasts, models and runs. Authenticate with `Authorization: Token <token>`.",
+    "DESCRIPTION": "Pull a tenant's forecasts, models and runs, and send its sales. "
+    "Authenticate with `Authorization: Token <token>`.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],

@@ -20,7 +20,15 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 # A refusal of the domain is a conflict with the state of things, unless it is one of these.
-_STATUS_OF_CODE = {"role_required": HTTPStatus.FORBIDDEN, "unknown_tenant": HTTPStatus.NOT_FOUND}
+_STATUS_OF_CODE = {
+    "role_required": HTTPStatus.FORBIDDEN,
+    "unknown_tenant": HTTPStatus.NOT_FOUND,
+    "file_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    **dict.fromkeys(
+        ("file_empty", "file_name_unusable", "upload_broken", "idempotency_key_unusable"), HTTPStatus.BAD_REQUEST
+    ),
+    **dict.fromkeys(("role_not_in_contract", "sales_missing"), HTTPStatus.UNPROCESSABLE_ENTITY),
+}
 _ADVICE = {
     "not_authenticated": "Send 'Authorization: Token KEY'. A tenant admin makes tokens in the admin, under API tokens.",
     "not_found": "There is nothing at this address for you. /api/docs/ lists the addresses.",

@@ -4,11 +4,13 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
 from integrations.api import openapi  # noqa: F401  # describes the token to the schema
+from integrations.api.ingest import IngestView
 from integrations.api.views import CallerView, DocsView, NothingHereView
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(authentication_classes=[]), name="api-schema"),
     path("docs/", DocsView.as_view(), name="api-docs"),
+    path("v1/ingest/<slug:source>/", IngestView.as_view(), name="api-ingest"),
     path("v1/token/", CallerView.as_view(), name="api-token"),
 ]
 # After all others. An address without its last slash is redirected by Django, as everywhere.
