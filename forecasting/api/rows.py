@@ -12,6 +12,8 @@ from typing import Any
 
 from django.db import connection
 
+from integrations.engine.spreadsheet import FORMULA_REGEX
+
 COLUMNS = (
     "store_id", "product_id", "origin_date", "target_date", "horizon",
     "yhat", "lo80", "hi80", "lo95", "hi95", "family", "model_version",
@@ -51,7 +53,7 @@ _JSON_ROW = """'{"store_id":' || to_json(store_id)::text || ',"product_id":' || 
     || ',"hi80":' || to_json(hi80)::text || ',"lo95":' || to_json(lo95)::text || ',"hi95":' || to_json(hi95)::text
     || ',"family":' || to_json(family)::text || ',"model_version":' || %(version)s || '}'"""
 # A text that a spreadsheet would run as a formula gets an apostrophe in front.
-_CSV_TEXT = """'"' || CASE WHEN {0} ~ '^[-=+@\\t\\r\\n]' THEN '''' ELSE '' END || replace({0}, '"', '""') || '"'"""
+_CSV_TEXT = f"""'"' || CASE WHEN {{0}} ~ '{FORMULA_REGEX}' THEN '''' ELSE '' END || replace({{0}}, '"', '""') || '"'"""
 _CSV_ROW = f"""{_CSV_TEXT.format("store_id")} || ',' || {_CSV_TEXT.format("product_id")}
     || ',' || %(origin)s || ',' || to_char(target_date, 'YYYY-MM-DD') || ',' || h || ',' || yhat || ',' || lo80
     || ',' || hi80 || ',' || lo95 || ',' || hi95 || ',' || {_CSV_TEXT.format("family")} || ',' || %(version)s"""

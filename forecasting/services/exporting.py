@@ -12,6 +12,7 @@ from psycopg import sql
 from pyarrow import csv
 
 from forecasting.models import ForecastSet
+from integrations.engine.spreadsheet import FORMULA_REGEX
 
 FIGURES = ("yhat", "lo80", "hi80", "lo95", "hi95")
 COLUMNS = (
@@ -25,8 +26,6 @@ _TYPES = {
     **dict.fromkeys(FIGURES, pa.float64()),
     "model_version": pa.int64(),
 }
-_SIGNS = "^[=+@\t\r\n-]"
-"""A cell that begins so is run as a formula by a spreadsheet."""
 _BUFFER = 8 << 20
 
 
@@ -37,7 +36,7 @@ def _query(forecast_set: ForecastSet, *, spreadsheet: bool) -> sql.Composable:
         column: sql.Composable = sql.Identifier(name)
         if spreadsheet and name in _TEXT:
             column = sql.SQL("CASE WHEN {0} ~ {1} THEN '''' || {0} ELSE {0} END AS {0}").format(
-                sql.Identifier(name), sql.Literal(_SIGNS)
+                sql.Identifier(name), sql.Literal(FORMULA_REGEX)
             )
         columns.append(column)
     return sql.SQL("SELECT {} FROM forecast_daily WHERE forecast_set_id = {} ORDER BY series_id, horizon").format(

@@ -12,13 +12,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.safestring import SafeString
 
+from integrations.engine.spreadsheet import plain_cell
 from integrations.models import IngestBatch, RejectedRow
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import badge, day, moment, num
 
 _SHOWN_REJECTS = 20
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @admin.register(IngestBatch, site=tenant_site)
@@ -116,11 +116,6 @@ def _as_csv(rows: Iterable[RejectedRow]) -> Iterator[str]:
 
 def _cells(row: RejectedRow) -> tuple[str | None, ...]:
     return (row.batch_file.name, None, row.column, row.reason, row.raw)
-
-
-def plain_cell(text: str) -> str:
-    """A cell that a spreadsheet shows as text: one that would be a formula gets an apostrophe in front."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _measured(metrics: Any, thresholds: Any) -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from integrations.engine.compose import Stream
+from integrations.engine.spreadsheet import FORMULA_STARTS
 
 PLACE = "place"
 REASON = "reason"
 BOM = "\ufeff"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _MOST_CELL = 1_000_000
 
 
@@ -36,7 +36,7 @@ class SheetRow:
 
 def guarded(text: str) -> str:
     """A cell that a spreadsheet shows as text; ``unguarded`` undoes it exactly."""
-    return f"'{text}" if text.startswith((*_FORMULA_STARTS, "'")) else text
+    return f"'{text}" if text.startswith((*FORMULA_STARTS, "'")) else text
 
 
 def unguarded(text: str) -> str:

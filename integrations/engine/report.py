@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from integrations.engine.contract import contract_sha256
 from integrations.engine.rejected import RejectedRow
 from integrations.engine.rows import REASONS
+from integrations.engine.spreadsheet import plain_cell
 from integrations.engine.types import BatchResult
 
 COUNTERS = ("rows_read", "rows_loaded", "rows_merged", "rows_rejected")
@@ -103,7 +104,7 @@ def write_rejected(rows: Iterable[RejectedRow], out: TextIO) -> None:
     writer.writerow(("file", "line", "column", "reason", "explanation", "raw"))
     for row in rows:
         cells = (row.file, row.line, row.column, row.reason, REASONS.get(row.reason, ""), row.raw)
-        writer.writerow([_defused(cell) for cell in cells])
+        writer.writerow([plain_cell(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
 def write_artifacts(result: BatchResult, folder: Path) -> list[Path]:
@@ -140,7 +141,3 @@ def _type_name(kind: object) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _defused(cell: str | int) -> str | int:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

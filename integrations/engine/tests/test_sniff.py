@@ -131,7 +131,7 @@ def test_sniff__packed_ndjson__gives_flat_columns_and_names_the_nested(tmp_path)
 
 
 def test_sniff__workbook__names_its_sheets_and_the_chosen_one(tmp_path):
-    rows = [["day", "qty"], [date(2017, 1, 2), 3], [date(2017, 1, 3), 1.5]]
+    rows: list[list[object]] = [["day", "qty"], [date(2017, 1, 2), 3], [date(2017, 1, 3), 1.5]]
     path = workbook(tmp_path / "sales.xlsx", {"Notes": [["till 4"]], "Sales": rows})
     found = sniff_file(path)
     assert (found.format, found.sheet, found.sheets) == (FileFormat.XLSX, "Sales", ("Notes", "Sales"))
