@@ -16,6 +16,7 @@ from integrations.admin.onboarding_frame import step_url
 from integrations.draft_errors import AnswersRefused, DraftStale
 from integrations.engine.contract import ContractInvalid, DataContract, load_contract
 from integrations.engine.contract_model import Role
+from integrations.engine.findings import Finding
 from integrations.errors import ContractUnusable
 from integrations.models import DraftFile, OnboardingDraft
 from integrations.models.draft import DraftStep
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from integrations.admin.onboarding import OnboardingDraftAdmin
 
 _CONTRACT_BYTES = 256 * 1024
+_REMARKS_SHOWN = 8
 _FORMATS = {"csv": "Text table (CSV)", "xlsx": "Excel workbook", "parquet": "Parquet file", "ndjson": "JSON lines"}
 _SIGNS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
@@ -230,8 +232,8 @@ def reading_words(row: DraftFile, spec: dict[str, Any]) -> list[str]:
 
 
 # --- the contract as a file or text ----------------------------------------------------------------------------------
-def read_any_contract(text: bytes, draft: OnboardingDraft) -> DataContract:
-    """A contract from YAML or JSON of ours, or from an Open Data Contract Standard document.
+def read_any_contract(text: bytes, draft: OnboardingDraft) -> tuple[DataContract, tuple[Finding, ...]]:
+    """A contract from YAML or JSON of ours, or from an Open Data Contract Standard document, and what to know of it.
 
     Raises ``ContractUnusable`` with one finding a key.
     """
@@ -244,18 +246,19 @@ def read_any_contract(text: bytes, draft: OnboardingDraft) -> DataContract:
     if values.get("kind") == "DataContract" or "apiVersion" in values:
         return _from_odcs(values, draft)
     try:
-        return load_contract(text)
+        return load_contract(text), ()
     except ContractInvalid as problem:
         raise ContractUnusable(problem) from problem
 
 
-def _from_odcs(values: dict[str, Any], draft: OnboardingDraft) -> DataContract:
+def _from_odcs(values: dict[str, Any], draft: OnboardingDraft) -> tuple[DataContract, tuple[Finding, ...]]:
     from integrations.engine.odcs import from_odcs
 
-    contract, findings = from_odcs(values)
+    defaults = {key: draft.body[key] for key in ("country_code", "currency", "timezone") if draft.body.get(key)}
+    contract, findings = from_odcs(values, tenant=draft.body["tenant"], defaults=defaults)
     if contract is None:
         raise ContractUnusable(ContractInvalid(tuple(findings)))
-    return contract
+    return contract, findings
 
 
 def _import_file(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
@@ -276,10 +279,13 @@ def _import_file(admin: OnboardingDraftAdmin, request: HttpRequest, draft: Onboa
 def _take(request: HttpRequest, draft: OnboardingDraft, text: bytes, name: str) -> OnboardingDraft:
     from integrations.admin.onboarding import person, revision_of
 
-    contract = read_any_contract(text, draft)
-    return import_contract(
+    contract, remarks = read_any_contract(text, draft)
+    draft = import_contract(
         draft_id=draft.pk, revision=revision_of(request), contract=contract, name=name, actor=person(request)
     )
+    for remark in remarks[:_REMARKS_SHOWN]:
+        messages.info(request, f"{remark.message} {remark.fix}".strip())
+    return draft
 
 
 def _findings(error: DomainError) -> list[dict[str, Any]]:

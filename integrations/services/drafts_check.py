@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.files.base import ContentFile
+from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils import timezone
@@ -106,7 +108,7 @@ def check_report(result: BatchResult) -> dict[str, Any]:
             "reason": REASONS.get(row.reason, row.reason),
             "raw": row.raw[:500].replace("\0", "\N{REPLACEMENT CHARACTER}"),
         }
-        for row in result.rejected[:REJECTED_SHOWN]
+        for row in islice(result.rejected, REJECTED_SHOWN)
     ]
     report = report_json(result)
     return {**report, **_books(result), "rejected": shown, "at": timezone.now().isoformat()}
@@ -116,42 +118,52 @@ def _books(result: BatchResult) -> dict[str, Any]:
     """First and last day, days and series, and units by month and by store; empty where nothing passed."""
     import numpy as np
 
-    if result.verdict is not Verdict.PASSED or not result.demand.num_rows:
-        return {"first_day": None, "last_day": None, "days": 0, "series": 0, "months": [], "stores": []}
-    days = result.demand.column("date").to_numpy().astype("datetime64[D]")
-    units = result.demand.column("quantity").to_numpy()
-    months, month_of = np.unique(days.astype("datetime64[M]"), return_inverse=True)
-    by_month = np.bincount(month_of, weights=units)
-    stores = result.demand.column("store_id").combine_chunks()
-    if hasattr(stores, "indices"):
-        names, codes = stores.dictionary.to_pylist(), stores.indices.to_numpy()
-    else:
-        names, codes = np.unique(stores.to_numpy(zero_copy_only=False), return_inverse=True)
-    by_store = np.bincount(codes, weights=units, minlength=len(names))
-    largest = np.argsort(-by_store, kind="stable")[:_STORES_SHOWN]
+    days: set[Any] = set()
+    by_month: dict[str, float] = {}
+    by_store: dict[str, float] = {}
+    for piece in result.pieces if result.verdict is Verdict.PASSED else ():
+        piece_days = piece.column("date").to_numpy().astype("datetime64[D]")
+        units = piece.column("quantity").to_numpy()
+        days.update(np.unique(piece_days).tolist())
+        months, month_of = np.unique(piece_days.astype("datetime64[M]"), return_inverse=True)
+        for month, total in zip(months, np.bincount(month_of, weights=units), strict=True):
+            by_month[str(month)] = by_month.get(str(month), 0.0) + float(total)
+        for store, total in _by_store(piece, units):
+            by_store[store] = by_store.get(store, 0.0) + total
+    largest = sorted(by_store.items(), key=lambda pair: (-pair[1], pair[0]))[:_STORES_SHOWN]
     return {
-        "first_day": str(days.min()),
-        "last_day": str(days.max()),
-        "days": len(np.unique(days)),
+        "first_day": str(min(days)) if days else None,
+        "last_day": str(max(days)) if days else None,
+        "days": len(days),
         "series": int(result.metrics.get("series") or 0),
-        "months": [
-            {"month": str(month), "units": round(float(total), 4)}
-            for month, total in zip(months[-_MONTHS_SHOWN:], by_month[-_MONTHS_SHOWN:], strict=True)
-        ],
-        "stores": [{"store": str(names[index]), "units": round(float(by_store[index]), 4)} for index in largest],
-        "store_count": len(names),
+        "months": [{"month": month, "units": round(by_month[month], 4)} for month in sorted(by_month)[-_MONTHS_SHOWN:]],
+        "stores": [{"store": store, "units": round(total, 4)} for store, total in largest],
+        "store_count": len(by_store),
     }
+
+
+def _by_store(piece: Any, units: Any) -> list[tuple[str, float]]:
+    """Units by store of one piece of the demand."""
+    import numpy as np
+
+    stores = piece.column("store_id").combine_chunks().dictionary_encode()
+    totals = np.bincount(stores.indices.to_numpy(), weights=units, minlength=len(stores.dictionary))
+    return [(str(store), float(total)) for store, total in zip(stores.dictionary.to_pylist(), totals, strict=True)]
 
 
 def _keep_rejected(draft_id: int, result: BatchResult) -> str:
     """The rejected rows as a CSV in the storage, in place of an earlier check's; empty where there are none."""
-    from integrations.engine.report import rejected_csv
+    from integrations.engine.report import write_rejected
 
     wanted = f"onboarding/{draft_id}/check/rejected_rows.csv"
     default_storage.delete(wanted)
-    if not result.rejected:
+    if not len(result.rejected):
         return ""
-    return default_storage.save(wanted, ContentFile(rejected_csv(result.rejected).encode()))
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace", newline="") as out:
+        write_rejected(result.rejected, out)
+        out.flush()
+        out.buffer.seek(0)
+        return default_storage.save(wanted, File(out.buffer, name="rejected_rows.csv"))
 
 
 def fingerprint_of(contract: DataContract, files: Sequence[DraftFile]) -> str:
