@@ -212,8 +212,8 @@ def _missing(
     seen: Columns,
     now: Mapping[str, str],
 ) -> list[DriftChange]:
-    """Columns that were read and are gone, unless another column brings their field now."""
-    brought = set(now.values())
+    """Columns that were read and are gone, unless another known column brings their field."""
+    brought = {name for column, name in now.items() if column in known}
     return [
         DriftChange(role, DriftKind.MISSING, column, kind, None, before[column])
         for column, kind in known.items()

@@ -82,9 +82,17 @@ def conclude(*, delivery: Delivery, batch: IngestBatch, repeated: bool) -> None:
     delivery.refresh_from_db()
 
 
-def hold(*, delivery: Delivery, files: Mapping[Role, Sequence[Path]], reason: str, ctx: RunContext | None) -> NoReturn:
+def hold(
+    *,
+    delivery: Delivery,
+    files: Mapping[Role, Sequence[Path]],
+    reason: str,
+    ctx: RunContext | None,
+    also: Callable[[Delivery], None] | None = None,
+) -> NoReturn:
     """Keep the delivery unread until somebody decides; files that were read in place are copied into the storage.
 
+    ``also`` is called in the same transaction, with the held delivery.
     Raises ``DeliveryHeld``, after which the job ends well with `held` in its outputs.
     """
     paths = {path.name: path for found in files.values() for path in found}
@@ -100,6 +108,8 @@ def hold(*, delivery: Delivery, files: Mapping[Role, Sequence[Path]], reason: st
         change_state(locked, DeliveryState.HELD, problem=reason)
         data = {"source": locked.source.name, "reason": reason}
         record(event="delivery.held", subject=locked, data=data)
+        if also is not None:
+            also(locked)
     raise DeliveryHeld(delivery.pk, reason)
 
 

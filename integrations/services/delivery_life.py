@@ -58,10 +58,19 @@ def live_before(delivery: Delivery) -> Run | None:
     return Run.objects.filter(pk__in=earlier.values("run_id"), state__in=LIVE_STATES).order_by("queued_at").first()
 
 
+def held_before(delivery: Delivery) -> Delivery | None:
+    """The earlier delivery of the same source that waits for a person, and this one with it."""
+    earlier = Delivery.objects.filter(source_id=delivery.source_id, pk__lt=delivery.pk, state=DeliveryState.HELD)
+    return earlier.order_by("pk").first()
+
+
 def may_start(run: Run) -> bool:
-    """Whether a queued run of the ingest may start: its source takes files, and no earlier delivery is live."""
+    """Whether a queued run of the ingest may start: its source takes files, and no earlier delivery is live or held."""
     delivery = _of_run(run)
-    return delivery is None or (delivery.source.state != SourceState.PAUSED and live_before(delivery) is None)
+    if delivery is None:
+        return True
+    free = live_before(delivery) is None and held_before(delivery) is None
+    return free and delivery.source.state != SourceState.PAUSED
 
 
 def run_ended(run: Run) -> None:

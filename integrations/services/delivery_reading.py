@@ -9,11 +9,12 @@ from django.contrib.auth.models import AbstractBaseUser, User
 from django.db import transaction
 
 from integrations.delivery_errors import DeliveryClosed, NoContractInForce
+from integrations.drift_errors import DeliveryBlocked
 from integrations.engine.contract import Role
 from integrations.models import Contract, Delivery, DeliveryFile, Source
 from integrations.models.delivery import DeliveryState, Via
 from integrations.models.source import ContractState
-from integrations.services.delivery_life import check_takes_files, live_before
+from integrations.services.delivery_life import check_takes_files, held_before, live_before
 from integrations.services.files import batch_fingerprint
 from integrations.services.ingest import IngestOutcome, ingest_files
 from integrations.services.spool import staged
@@ -67,7 +68,8 @@ def book_command(
 ) -> Delivery:
     """Write down what a command reads from this host's disk as a delivery that stores no bytes; idempotent for a run.
 
-    Raises ``RunAlreadyLive`` where an earlier delivery of the source has not ended yet.
+    Raises ``RunAlreadyLive`` where an earlier delivery of the source has not ended yet, ``DeliveryBlocked`` where one
+    is held.
     """
     Source.objects.select_for_update().get(pk=source.pk)
     known = Delivery.objects.filter(run_id=run.pk).first()
@@ -86,6 +88,9 @@ def book_command(
     live = live_before(delivery)
     if live is not None:
         raise RunAlreadyLive(live)
+    held = held_before(delivery)
+    if held is not None:
+        raise DeliveryBlocked(source.name, held.pk)
     DeliveryFile.objects.bulk_create(
         DeliveryFile(
             delivery=delivery, role=str(role), name=path.name[:255], sha256=hashes[path], bytes=path.stat().st_size

@@ -31,6 +31,7 @@ from integrations.services.artifacts import Artifact, keep_artifacts
 from integrations.services.conservation import assert_conserved
 from integrations.services.contracts import activate_contract, contract_of
 from integrations.services.delivery_end import conclude, kept_originals, replaced_by
+from integrations.services.drift import find_drift, hold_if_drifted
 from integrations.services.files import batch_fingerprint, file_sha256
 from ledger.context import RunContext
 from ledger.models import Run
@@ -101,10 +102,12 @@ def ingest_files(
             ctx.progress(STEPS, STEPS, "Loaded before: nothing to do")
         _conclude_repeated(delivery, known, ctx)
         return IngestOutcome(known, repeated=True)
+    drift = find_drift(contract_row=contract_row, contract=contract, files=files, delivery=delivery)
     if delivery is not None:
-        _check_drift(contract_row=contract_row, files=files, delivery=delivery, ctx=ctx)
+        hold_if_drifted(drift=drift, contract_row=contract_row, files=files, delivery=delivery, ctx=ctx)
     tell = _scaled(ctx.progress) if ctx is not None else None
-    result = read_files(contract=contract, files=files, hashes=hashes, progress=tell)
+    result = read_files(contract=contract, files=files, hashes=hashes, progress=tell, ignored=drift.ignored)
+    result = drift.noted(result)
     with (
         tempfile.TemporaryDirectory(prefix="forecourt-ingest-") as folder,
         kept_originals(result=result, files=files, delivery=delivery, source=contract_row.source) as originals,
@@ -123,6 +126,7 @@ def ingest_files(
             confirmed=confirmed,
             delivery=delivery,
             originals=originals,
+            columns=drift.known,
         )
     if ctx is not None:
         ctx.progress(STEPS, STEPS, "Loaded" if outcome.passed else "Refused")
@@ -136,6 +140,7 @@ def read_files(
     hashes: Mapping[Path, str] | None = None,
     as_of: date | None = None,
     progress: Progress | None = None,
+    ignored: Mapping[Role, frozenset[str]] | None = None,
 ) -> BatchResult:
     """Read and judge the files; needs no database. With ``hashes``, a file whose bytes are no longer those is refused.
 
@@ -143,7 +148,7 @@ def read_files(
     Raises ``FileChangedWhileRead``, ``FileUnusable`` where one file stands there twice, ``TooManyUnits``.
     """
     today = datetime.now(ZoneInfo(contract.timezone)).date()
-    result = read_batch(contract, files, as_of=as_of or today, progress=progress)
+    result = read_batch(contract, files, as_of=as_of or today, progress=progress, ignored=ignored)
     assert_conserved(result)
     _refuse_copies(result)
     if max(result.units, result.returned_units) >= _MAX_UNITS:
@@ -182,19 +187,6 @@ def fingerprint_of(
     return batch_fingerprint(contract_sha256=contract_sha256, hashes=pairs), found
 
 
-def _check_drift(
-    *,
-    contract_row: Contract,
-    files: Mapping[Role, Sequence[Path]],
-    delivery: Delivery,
-    ctx: RunContext | None,
-) -> None:
-    """Compare the files' columns with the known ones before anything is read.
-
-    Where they have to wait for a person, ``hold`` keeps them and raises ``DeliveryHeld``.
-    """
-
-
 def _conclude_repeated(delivery: Delivery | None, known: IngestBatch, ctx: RunContext | None) -> None:
     if delivery is None:
         return
@@ -217,6 +209,7 @@ def _store(
     confirmed: str | None,
     delivery: Delivery | None,
     originals: Mapping[str, str],
+    columns: Mapping[Role, Mapping[str, str]],
 ) -> IngestOutcome:
     """Everything that a batch writes, in one transaction."""
     if ctx is not None:
@@ -228,7 +221,7 @@ def _store(
         if delivery is not None:
             conclude(delivery=delivery, batch=known, repeated=True)
         return IngestOutcome(known, repeated=True)
-    batch = _keep_batch(source, contract_row, result, fingerprint, actor, ctx, originals)
+    batch = _keep_batch(source, contract_row, result, fingerprint, actor, ctx, originals, columns)
     loaded = LoadResult(0, 0, None, None)
     if result.verdict is Verdict.PASSED:
         loaded = demand_sink()(
@@ -268,6 +261,7 @@ def _keep_batch(
     actor: AbstractBaseUser | None,
     ctx: RunContext | None,
     originals: Mapping[str, str],
+    columns: Mapping[Role, Mapping[str, str]],
 ) -> IngestBatch:
     batch = IngestBatch.objects.create(
         source=source,
@@ -292,6 +286,7 @@ def _keep_batch(
             sha256=found.sha256,
             bytes=found.bytes,
             kept_path=originals.get(found.name, ""),
+            columns=dict(columns.get(found.role, {})),
             rows_read=found.rows_read,
             rows_loaded=found.rows_loaded,
             rows_merged=found.rows_merged,
