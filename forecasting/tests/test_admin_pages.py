@@ -40,6 +40,8 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "integrations_source_state": frozenset({Role.TENANT_ADMIN}),
     "integrations_contract_activate": frozenset({Role.TENANT_ADMIN}),
     "integrations_contract_download": frozenset(Role),
+    "integrations_contract_compare": frozenset(Role),
+    "integrations_contract_import": frozenset({Role.TENANT_ADMIN}),
     "integrations_ingestbatch_rejected": frozenset(Role),
     "integrations_apitoken_add": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_revoke": frozenset({Role.TENANT_ADMIN}),
@@ -77,7 +79,7 @@ def world(alpha: Tenant) -> World:
 
 def _url(name: str, world: World) -> str:
     _, model, action = name.split("_", 2)
-    if action in ("retrain", "edit", "add", "invite"):
+    if action in ("retrain", "edit", "add", "invite", "import"):
         return reverse(f"admin:{name}")
     found = {
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,

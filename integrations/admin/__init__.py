@@ -1,5 +1,5 @@
 """Admin of sources, contracts, batches, onboardings and API tokens."""
 
-from integrations.admin import batches, onboarding, sources, tokens
+from integrations.admin import batches, contracts, onboarding, sources, tokens
 
-__all__ = ["batches", "onboarding", "sources", "tokens"]
+__all__ = ["batches", "contracts", "onboarding", "sources", "tokens"]

@@ -1,27 +1,24 @@
-"""Sources and the versions of their contracts."""
+"""Sources: where data comes from, paused and resumed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import yaml
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from integrations.models import Contract, Source
-from integrations.models.source import CONTRACT_TRANSITIONS, SOURCE_TRANSITIONS, ContractState, SourceState
-from integrations.services.contracts import activate_contract
+from integrations.models import Source
+from integrations.models.source import SOURCE_TRANSITIONS, SourceState
 from integrations.services.sources import pause_source, resume_source
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import ReasonForm
 from ledger.errors import DomainError
 from ledger.sites import tenant_site
-from ledger.templatetags.forecourt import ago, badge, day, moment
+from ledger.templatetags.forecourt import ago, badge, day
 
 _MANAGE = "integrations.change_source"
 _HOW_TO_LOAD = (
@@ -113,99 +110,3 @@ class SourceAdmin(ReadOnlyAdmin):
 
 
 _VERBS: dict[str, str] = {SourceState.PAUSED: "Pause", SourceState.ACTIVE: "Resume"}
-
-
-@admin.register(Contract, site=tenant_site)
-class ContractAdmin(ReadOnlyAdmin):
-    """Versions of data contracts: immutable once active."""
-
-    list_display = ["label", "state_badge", "created", "saved_by", "activated", "in_force_by"]
-    list_filter = ["state", "source"]
-    list_select_related = ["source"]
-    search_fields = ["source__name", "sha256", "created_by_name"]
-    search_help_text = "Source, hash or person"
-    page_template = "forecourt/contract.html"
-    empty_hint = _HOW_TO_LOAD
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Contract]:
-        contracts: QuerySet[Contract] = super().get_queryset(request).select_related("source")
-        return contracts
-
-    @display(description="Contract", ordering="source__name")
-    def label(self, contract: Contract) -> str:
-        return str(contract)
-
-    @display(description="State", ordering="state")
-    def state_badge(self, contract: Contract) -> SafeString:
-        return badge(contract.state)
-
-    @display(description="Saved", ordering="created_at")
-    def created(self, contract: Contract) -> str:
-        return moment(contract.created_at)
-
-    @display(description="Saved by", ordering="created_by_name")
-    def saved_by(self, contract: Contract) -> str:
-        return contract.created_by_name
-
-    @display(description="Activated by", ordering="activated_by_name")
-    def in_force_by(self, contract: Contract) -> str:
-        return contract.activated_by_name or "–"
-
-    @display(description="Activated", ordering="activated_at")
-    def activated(self, contract: Contract) -> str:
-        return moment(contract.activated_at)
-
-    def own_views(self) -> list[tuple[str, str, View]]:
-        return [
-            ("<path:object_id>/activate/", "activate", self.activate_view),
-            ("<path:object_id>/download/", "download", self.download_view),
-        ]
-
-    def page_context(self, request: HttpRequest, obj: Contract) -> dict[str, Any]:
-        can_activate = ContractState.ACTIVE in CONTRACT_TRANSITIONS[obj.state] and request.user.has_perm(_MANAGE)
-        return {
-            "contract": obj,
-            "text": _as_yaml(obj),
-            "can_activate": can_activate,
-            "batches": obj.batches.all()[:20],
-        }
-
-    def activate_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Make this version the one that new files come under: GET asks for the reason, POST does it."""
-        contract: Contract = self.object_or_404(request, object_id)
-        if not request.user.has_perm(_MANAGE):
-            raise PermissionDenied
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                activate_contract(contract_id=contract.pk, reason=form.cleaned_data["reason"], actor=request.user)  # type: ignore[arg-type]  # logged in here
-            except DomainError as error:
-                form.add_error(None, str(error))
-            else:
-                messages.success(
-                    request, f"New files of {contract.source.name} come under version {contract.version} now."
-                )
-                return self.to_object(contract)
-        return self.render_page(
-            request,
-            "forecourt/form_page.html",
-            title=f"Activate {contract}",
-            obj=contract,
-            form=form,
-            lead=f"New files of {contract.source.name} will be read under version {contract.version}.",
-            lines=["The version in force so far is superseded; it stays and can be activated again."],
-            submit="Activate it",
-            back=self.url("change", contract.pk),
-        )
-
-    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """The contract as a YAML file."""
-        contract: Contract = self.object_or_404(request, object_id)
-        name = f"{contract.source.name}-v{contract.version}.yaml"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return HttpResponse(_as_yaml(contract), content_type="application/yaml; charset=utf-8", headers=headers)
-
-
-def _as_yaml(contract: Contract) -> str:
-    text: str = yaml.safe_dump(contract.body, sort_keys=False, allow_unicode=True)
-    return text

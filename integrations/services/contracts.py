@@ -93,6 +93,11 @@ def changes_against_active(*, source: Source, contract: DataContract) -> Contrac
     return None if active is None else _compare(active, contract)
 
 
+def compare_versions(*, before: Contract, after: Contract) -> ContractChanges:
+    """What lies between two stored versions; raises ``ContractAltered``."""
+    return compare_contracts(contract_of(before), contract_of(after))
+
+
 def require_confirmed(*, source: Source, contract: DataContract, confirmed: str | None) -> ContractChanges | None:
     """Raise ``BreakingChangeUnconfirmed`` unless nothing breaks or ``confirmed`` is these changes' digest."""
     active = source.active_contract
