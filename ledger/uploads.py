@@ -41,6 +41,7 @@ class LimitedUploadHandler(FileUploadHandler):
 
 def refused_upload(request: HttpRequest) -> str | None:
     """Why an upload of this request was not kept, in words; None where all of it was."""
+    _ = request.POST  # files are read when somebody asks for what was posted, not before
     name = getattr(request, "upload_refused", None)
     if name is None:
         return None
