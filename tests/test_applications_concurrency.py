@@ -74,7 +74,7 @@ def test_approve__two_operators_at_once__one_decides_and_one_run_is_queued(commi
     people = [make_operator(f"operator{number}") for number in range(3)]
     results = together(
         *(
-            lambda actor=actor: applications.approve(application_id=application.pk, reason="mine", actor=actor)  # type: ignore[misc]  # bound now
+            lambda actor=actor: applications.approve(application_id=application.pk, reason="mine", actor=actor)
             for actor in people
         )
     )
@@ -99,7 +99,7 @@ def test_approve__while_another_rejects__ends_in_one_of_both(committed: None) ->
 def test_submit__one_address_by_many_at_once__is_one_s(committed: None) -> None:
     results = together(
         *(
-            lambda number=number: applications.submit(wish=make_wish(email=f"a{number}@example.com"))  # type: ignore[misc]  # bound now
+            lambda number=number: applications.submit(wish=make_wish(email=f"a{number}@example.com"))
             for number in range(4)
         )
     )
@@ -120,7 +120,7 @@ def test_provisioning__worker_killed_in_the_middle__ends_with_exactly_one_tenant
     application = make_approved(make_operator())
 
     def fresh() -> Run:
-        return Run.objects.get(pk=application.run_id)
+        return Run.objects.get(pk=str(application.run_id))
 
     def is_making_the_schema() -> bool:
         with connection.cursor() as cursor:

@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
+                'verbose_name': 'mail',
                 'ordering': ['-created_at'],
                 'indexes': [models.Index(fields=['state', 'next_attempt_at'], name='tenants_mail_due_idx'), models.Index(fields=['kind', 'reference'], name='tenants_mail_about_idx')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'sent', 'failed', 'dropped'])), name='tenants_mail_state_known'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'sent'), _negated=True), ('sent_at__isnull', False), _connector='OR'), name='tenants_mail_sent_when')],
@@ -94,6 +95,7 @@ class Migration(migrations.Migration):
                 ('tenant', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='application', to='tenants.tenant')),
             ],
             options={
+                'verbose_name': 'application',
                 'ordering': ['-submitted_at'],
                 'indexes': [models.Index(fields=['state', 'link_expires_at'], name='tenants_application_state_idx')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['submitted', 'confirmed', 'approved', 'failed'])), fields=('schema_name',), name='tenants_one_open_application'), models.CheckConstraint(condition=models.Q(('state__in', ['submitted', 'confirmed', 'approved', 'provisioned', 'failed', 'rejected', 'expired'])), name='tenants_application_state_known'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['approved', 'provisioned', 'failed', 'rejected']), _negated=True), models.Q(models.Q(('decided_by_name', ''), _negated=True), ('decided_at__isnull', False)), _connector='OR'), name='tenants_application_decided_by_somebody'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['confirmed', 'approved', 'provisioned', 'failed']), _negated=True), ('confirmed_at__isnull', False), _connector='OR'), name='tenants_application_confirmed_first'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'provisioned'), ('tenant__isnull', False)), models.Q(models.Q(('state', 'provisioned'), _negated=True), ('tenant', None)), _connector='OR'), name='tenants_application_has_its_tenant'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('state__in', ['provisioned', 'rejected', 'expired'])), models.Q(models.Q(('state__in', ['provisioned', 'rejected', 'expired']), _negated=True), ('ended_at', None)), _connector='OR'), name='tenants_application_end_known')],

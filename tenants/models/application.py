@@ -72,6 +72,7 @@ class TenantApplication(models.Model):
     tenant = models.OneToOneField(Tenant, null=True, blank=True, on_delete=models.PROTECT, related_name="application")
 
     class Meta:
+        verbose_name = "application"
         ordering = ["-submitted_at"]
         constraints = [
             models.UniqueConstraint(

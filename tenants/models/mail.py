@@ -44,6 +44,7 @@ class OutgoingMail(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "mail"
         ordering = ["-created_at"]
         constraints = [
             models.CheckConstraint(

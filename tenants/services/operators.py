@@ -10,5 +10,5 @@ from tenants.errors import PlatformOperatorRequired
 
 def require_operator(actor: AbstractBaseUser | None, permission: str) -> None:
     """Raise ``PlatformOperatorRequired`` unless ``actor`` holds that permission; inactive people hold none."""
-    if not (isinstance(actor, PermissionsMixin) and actor.has_perm(permission)):
+    if actor is None or not (isinstance(actor, PermissionsMixin) and actor.has_perm(permission)):
         raise PlatformOperatorRequired(actor_name(actor))

@@ -136,7 +136,7 @@ def test_database__whoever_writes__refuses_a_state_without_what_belongs_to_it(
 
 def test_approve__worker_runs__makes_one_tenant_and_invites_its_admin(operator: User) -> None:
     application = make_approved(operator)
-    run = Run.objects.get(pk=application.run_id)
+    run = Run.objects.get(pk=str(application.run_id))
     assert execute("public", str(run.pk)) == RunState.SUCCEEDED
     application.refresh_from_db()
     assert application.state == ApplicationState.PROVISIONED and application.tenant is not None
@@ -164,12 +164,12 @@ def test_provisioning__delivered_again_after_it_committed__ends_with_the_same_te
     application = make_approved(operator)
     execute("public", str(application.run_id))
     # The worker died after the commit and before it noted the end: the reaper queues the run again.
-    Run.objects.filter(pk=application.run_id).update(
+    Run.objects.filter(pk=str(application.run_id)).update(
         state=RunState.RUNNING, finished_at=None, heartbeat_at=timezone.now() - timedelta(hours=1)
     )
     runs.reap()
     assert execute("public", str(application.run_id)) == RunState.SUCCEEDED
-    assert Run.objects.get(pk=application.run_id).attempt == 2
+    assert Run.objects.get(pk=str(application.run_id)).attempt == 2
     assert Tenant.objects.filter(schema_name="corner_shop").count() == 1
     assert Invitation.objects.count() == 1
 

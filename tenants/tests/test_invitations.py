@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -139,7 +140,10 @@ def test_people__invited_by_a_tenant_admin__hold_roles_after_they_chose_a_passwo
     page = reverse("admin:auth_user_invite")
     reviewer = Group.objects.get(name=Role.REVIEWER)
     form = {"email": "rita@example.com", "full_name": "Rita", "roles": [reviewer.name]}
-    for bad in ({"email": "rita"}, {"roles": []}, {"full_name": "R\r\nBcc: x@example.com"}, {"roles": ["superuser"]}):
+    wrong: list[dict[str, Any]] = [
+        {"email": "rita"}, {"roles": []}, {"full_name": "R\r\nBcc: x@example.com"}, {"roles": ["superuser"]},
+    ]  # fmt: skip
+    for bad in wrong:
         assert client.post(page, {**form, **bad}).status_code == 200
     assert not User.objects.filter(email="rita@example.com").exists()
     assert client.post(page, form).status_code == 302
