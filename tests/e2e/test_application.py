@@ -76,6 +76,7 @@ def test_application__from_the_form_to_the_own_front_page(
     expect(applicant.get_by_label("Your name")).to_have_value("Ann Example")
     problems += _inspect(applicant, "apply")
     applicant.get_by_label("Your e-mail address").fill(MAIL)
+    shot(applicant, "apply-again")
     applicant.get_by_role("button", name="Send the application").click()
     expect(applicant.get_by_role("heading", name="Look into your mail")).to_be_visible()
     problems += _inspect(applicant, "applied")
