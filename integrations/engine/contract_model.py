@@ -168,8 +168,8 @@ class FileSpec(_Strict):
 
     @model_validator(mode="after")
     def _separators_differ(self) -> Self:
-        if self.delimiter in '"\r\n':
-            raise ValueError("delimiter cannot be a quote or a line end")
+        if self.delimiter in '"\r\n\0' or not self.delimiter.isascii():
+            raise ValueError("delimiter must be one plain sign such as , ; | or a tab: no quote, no line end")
         if self.thousands == self.decimal:
             raise ValueError("thousands and decimal cannot be the same sign")
         return self

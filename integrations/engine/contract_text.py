@@ -88,6 +88,10 @@ def _parse_json(text: str) -> Any:
         raise ContractTextError("The contract is nested too deep.", f"Use at most {MAX_DEPTH} levels.") from problem
     except json.JSONDecodeError:
         return None
+    except ValueError as problem:
+        if isinstance(problem, ContractTextError):
+            raise
+        raise ContractTextError("A number in the contract is far too long.", "Check the figures.") from problem
 
 
 def _parse_yaml(text: str) -> Any:

@@ -65,8 +65,10 @@ def numbers(array: pa.Array, decimal: str = ".", thousands: str | None = None) -
     array = pc.fill_null(array, "")
     if decimal == "." and thousands is None:
         try:
-            return _checked(pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False))
-        except pa.ArrowInvalid:  # empty or odd cells: look at each distinct text
+            values = pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False)
+            if np.isfinite(values).all():
+                return _checked(values)
+        except pa.ArrowInvalid:  # empty or odd cells, as the words inf and nan are: look at each distinct text
             pass
     encoded = array.dictionary_encode()
     column = _numbers_of_texts(encoded.dictionary, decimal, thousands)
