@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from integrations.engine.contract import DataContract
+from integrations.engine.pieces import Pieces
 from integrations.errors import NoDemandSink
 
 
@@ -36,7 +37,7 @@ class DemandSink(Protocol):
     def __call__(
         self,
         *,
-        demand: pa.Table,
+        demand: Pieces,
         future: pa.Table | None,
         stores: pa.Table | None,
         products: pa.Table | None,

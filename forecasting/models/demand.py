@@ -14,9 +14,9 @@ class Series(models.Model):
 
     store_id = models.CharField(max_length=120)
     product_id = models.CharField(max_length=120)
-    category = models.CharField(max_length=120, blank=True)
-    store_attributes = models.JSONField(default=dict, blank=True)
-    product_attributes = models.JSONField(default=dict, blank=True)
+    category = models.CharField(max_length=120, blank=True, default="", db_default="")
+    store_attributes = models.JSONField(default=dict, blank=True, db_default={})
+    product_attributes = models.JSONField(default=dict, blank=True, db_default={})
     first_day = models.DateField(null=True, blank=True)
     last_day = models.DateField(null=True, blank=True)
 
@@ -39,15 +39,19 @@ class Demand(models.Model):
     )
     date = models.DateField()
     quantity = models.FloatField()
-    returned_quantity = models.FloatField(default=0)
+    returned_quantity = models.FloatField(default=0, db_default=0)
     unit_price = models.FloatField(null=True, blank=True)
     unit_cost = models.FloatField(null=True, blank=True)
     on_hand_qty = models.FloatField(null=True, blank=True)
     on_order_qty = models.FloatField(null=True, blank=True)
     is_promotional = models.FloatField(null=True, blank=True, help_text="0 to 1: share of the day on promotion.")
     is_holiday = models.FloatField(null=True, blank=True)
-    extra = models.JSONField(default=dict, blank=True, help_text="Further regressors of the contract, by name.")
-    stocked_out = models.BooleanField(default=False, help_text="Censored: sales were capped by stock.")
+    extra = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="Further regressors of the contract, by name."
+    )
+    stocked_out = models.BooleanField(
+        default=False, db_default=False, help_text="Censored: sales were capped by stock."
+    )
     batch_id = models.BigIntegerField(help_text="Ingest batch that last wrote this day.")
 
     class Meta:

@@ -8,16 +8,20 @@ from django.db import connection
 from forecasting.services.bulk import copy_in
 
 
-def drop_vanished(*, keys: pa.Table, replaces: frozenset[int]) -> int:
-    """Delete the days that the batches of ``replaces`` wrote last and that are not among ``keys``; how many they were.
+def note_days(*, keys: pa.Table) -> None:
+    """Write down, until `drop_vanished`, days that the mended delivery brings: ``keys`` has series_id and date."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS demand_keys (series_id bigint, date date) ON COMMIT DROP")
+    copy_in(keys, "demand_keys", ["series_id", "date"])
 
-    ``keys`` has the columns series_id and date. A mended row can take a day away: under the policy `reject`, it may
-    turn out to repeat a row that was loaded, and then neither counts.
+
+def drop_vanished(*, replaces: frozenset[int]) -> int:
+    """Delete the days that the batches of ``replaces`` wrote last and that were not noted; how many they were.
+
+    A mended row can take a day away: under the policy `reject`, it may turn out to repeat a row that was loaded, and
+    then neither counts.
     """
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS pg_temp.demand_keys")
-        cursor.execute("CREATE TEMP TABLE demand_keys (series_id bigint, date date) ON COMMIT DROP")
-        copy_in(keys, "demand_keys", ["series_id", "date"])
         cursor.execute("ANALYZE demand_keys")
         cursor.execute(
             """

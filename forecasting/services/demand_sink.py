@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from forecasting.services.bulk import copy_in
-from forecasting.services.demand_replay import drop_vanished
-from forecasting.services.series_sink import BatchSeries, write_series
+from forecasting.services.demand_replay import drop_vanished, note_days
+from forecasting.services.series_sink import PieceSeries, SeriesWriter
 from integrations.engine.contract import DataContract
+from integrations.engine.pieces import Pieces
 from integrations.registry import LoadResult
 
 MEASURES = (
@@ -23,6 +25,9 @@ MEASURES = (
     "is_holiday",
 )  # fmt: skip
 _COLUMNS = ("series_id", "date", *MEASURES, "extra", "stocked_out", "batch_id")
+# What the table itself says where a column is not named (see the migrations).
+_DEFAULTS: dict[str, object] = {name: None for name in MEASURES if name not in ("quantity", "returned_quantity")}
+_DEFAULTS |= {"returned_quantity": 0.0, "extra": "{}", "stocked_out": False}
 _ANALYZE_FROM = 10_000
 _ANY_BATCH = 2**62  # no batch has a larger number
 
@@ -30,7 +35,7 @@ _ANY_BATCH = 2**62  # no batch has a larger number
 @transaction.atomic
 def load_demand(
     *,
-    demand: pa.Table,
+    demand: Pieces,
     future: pa.Table | None,
     stores: pa.Table | None,
     products: pa.Table | None,
@@ -49,21 +54,31 @@ def load_demand(
     wrote and that is not in `demand` any more goes: the delivery is what should have come in their place.
     """
     written = count = kept = 0
-    if demand.num_rows:
-        series = write_series(demand=demand, stores=stores, products=products, yields=bool(replaces))
-        count = series.count
-        rows = _rows(demand, series, contract.extra_regressors, batch_id)
-        written, kept = _write_demand(rows, series.stands, replaces)
+    days: list[date] = []
+    series = SeriesWriter(stores=stores, products=products, yields=bool(replaces))
+    for piece in demand:
+        found = series.write(piece)
+        count += found.count
+        rows = _rows(piece, found, contract.extra_regressors, batch_id)
+        of_piece = _write_demand(rows, found.stands, replaces)
         if replaces:
-            written += drop_vanished(keys=rows.select(["series_id", "date"]), replaces=replaces)
+            note_days(keys=rows.select(["series_id", "date"]))
+        written, kept = written + of_piece[0], kept + of_piece[1]
+        span = pc.min_max(piece["date"]).as_py()
+        days += [span["min"], span["max"]]
+    if replaces and demand.num_rows:
+        written += drop_vanished(replaces=replaces)
+    if written >= _ANALYZE_FROM:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE forecasting_demand")
     names = [n for n in contract.covariates.known_future if future is not None and n in future.column_names]
     if future is not None and future.num_rows and names:
         _upsert_future(future, names, batch_id, replaces)
-    days = pc.min_max(demand["date"]).as_py() if demand.num_rows else {"min": None, "max": None}
-    return LoadResult(days_written=written, series=count, first_day=days["min"], last_day=days["max"], kept_days=kept)
+    first, last = min(days, default=None), max(days, default=None)
+    return LoadResult(days_written=written, series=count, first_day=first, last_day=last, kept_days=kept)
 
 
-def _rows(demand: pa.Table, series: BatchSeries, extras: tuple[str, ...], batch_id: int) -> pa.Table:
+def _rows(demand: pa.Table, series: PieceSeries, extras: tuple[str, ...], batch_id: int) -> pa.Table:
     """The rows of `forecasting_demand` in the order of `_COLUMNS`; extra regressors as JSON by name."""
     count = demand.num_rows
     rows = {"series_id": pa.array(series.series_id), "date": demand["date"]}
@@ -93,17 +108,15 @@ def _write_demand(rows: pa.Table, stands: NDArray[np.bool_], replaces: frozenset
 
     Most batches bring days that are new: those go straight into the table by COPY. Only where days in the range of a
     series stood before does each row have to be compared. That the answer still holds while writing is due to the
-    lock on the series (see `write_series`).
+    lock on the series (see `SeriesWriter`).
     """
     standing = pa.array(stands)
-    written = copy_in(rows.filter(pc.invert(standing)), "forecasting_demand", _COLUMNS)
+    fresh = rows if not stands.any() else rows.filter(pc.invert(standing))
+    written = copy_in(fresh, "forecasting_demand", _COLUMNS, _DEFAULTS)
     kept = 0
     if stands.any():
         merged, kept = _merge_demand(rows.filter(standing), replaces)
         written += merged
-    if written >= _ANALYZE_FROM:
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE forecasting_demand")
     return written, kept
 
 

@@ -1,4 +1,4 @@
-"""The series of a batch: found or made in one statement, and held against other loads until the batch commits."""
+"""The series of a batch: found or made, set by set, while no other load writes any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import connection
@@ -18,6 +17,8 @@ from psycopg import sql
 from forecasting.services.bulk import copy_in, copy_out
 
 _CATEGORY_LENGTH = 120
+# What the table itself says where a column is not named (see the migrations).
+_DEFAULTS = {"category": "", "store_attributes": "{}", "product_attributes": "{}"}
 _STAGED = {
     "n": "int",
     "store_id": "text",
@@ -31,40 +32,82 @@ _STAGED = {
 
 
 @dataclass(frozen=True, slots=True)
-class BatchSeries:
-    """The series of a batch: how many, and for each row its series' id and whether days in its range stood before."""
+class PieceSeries:
+    """The series of a piece: how many, and for each row its series' id and whether days in its range stood before."""
 
     count: int
     series_id: NDArray[np.int64]
     stands: NDArray[np.bool_]
 
 
-def write_series(
-    *, demand: pa.Table, stores: pa.Table | None, products: pa.Table | None, yields: bool = False
-) -> BatchSeries:
-    """Insert or widen the series of canonical `demand` (at least one row) in the caller's transaction.
+class SeriesWriter:
+    """Inserts or widens the series of a batch, piece by piece, in the caller's transaction.
 
-    What the batch says about a series overrides what was known of it, or with `yields` only adds to it.
-
-    Their rows stay locked until it ends, also where nothing about them changed. So of two loads that share a series
-    the second waits here for the first, and whoever is past this point is alone in writing the days of its series.
+    Made, it locks the table of series against other writers until the transaction ends: of two loads the second waits
+    here for the first, and whoever is past this point is alone in writing series and their days. What the batch says
+    about a series overrides what was known of it, or with `yields` only adds to it.
     """
-    staged, row = _staged(demand, stores, products)
-    names = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in _STAGED.items())
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS pg_temp.series_stage")
-        cursor.execute(sql.SQL("CREATE TEMP TABLE series_stage ({}) ON COMMIT DROP").format(names))
-        copy_in(staged, "series_stage", list(_STAGED))
-        cursor.execute("ANALYZE series_stage (n, store_id, product_id)")
-        # In one order, so that two loads never wait for each other. An empty category or attribute set says nothing, so
-        # it does not wipe out what is known.
-        old, new = ("excluded", "s") if yields else ("s", "excluded")
-        cursor.execute(_UPSERT.format(old=sql.Identifier(old), new=sql.Identifier(new)))
-        found = copy_out(_FOUND, {"n": pa.int32(), "id": pa.int64(), "stands": pa.bool_()})
-        cursor.execute("DROP TABLE pg_temp.series_stage")
-    order = np.argsort(found["n"].to_numpy())
-    ids, stands = found["id"].to_numpy()[order], found["stands"].to_numpy()[order]
-    return BatchSeries(len(ids), ids[row], stands[row])
+
+    def __init__(self, *, stores: pa.Table | None, products: pa.Table | None, yields: bool = False) -> None:
+        self._stores, self._products = stores, products
+        self._old, self._new = ("excluded", "s") if yields else ("s", "excluded")
+        self._had_series: dict[str, bool] = {}
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE forecasting_series IN SHARE ROW EXCLUSIVE MODE")
+
+    def write(self, demand: pa.Table) -> PieceSeries:
+        """The series of a piece of canonical demand (at least one row, no series of an earlier piece)."""
+        staged, row = _staged(demand, self._stores, self._products)
+        known = self._of_known_stores(staged)
+        ids, stands = np.empty(len(known), np.int64), np.zeros(len(known), np.bool_)
+        if not known.all():
+            ids[~known] = _insert(staged if not known.any() else staged.filter(pa.array(~known)))
+        if known.any():
+            ids[known], stands[known] = self._upsert(staged.filter(pa.array(known)))
+        return PieceSeries(len(ids), ids[row], stands[row])
+
+    def _of_known_stores(self, staged: pa.Table) -> NDArray[np.bool_]:
+        """For each series whether its store had any before this batch; all series of another are new."""
+        stores = staged["store_id"].combine_chunks().dictionary_encode()
+        names = stores.dictionary.to_pylist()
+        asked = [name for name in names if name not in self._had_series]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM unnest(%s::text[]) AS name"
+                " WHERE EXISTS (SELECT FROM forecasting_series WHERE store_id = name)",
+                [asked],
+            )
+            had = {name for (name,) in cursor.fetchall()}
+        self._had_series |= {name: name in had for name in asked}
+        had_series = np.array([self._had_series[name] for name in names], np.bool_)
+        return np.asarray(had_series[stores.indices.to_numpy()])
+
+    def _upsert(self, staged: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Through a staging table: series that may be there."""
+        staged = staged.append_column("n", pa.array(np.arange(staged.num_rows, dtype="int32")))
+        names = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in _STAGED.items())
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS pg_temp.series_stage")
+            cursor.execute(sql.SQL("CREATE TEMP TABLE series_stage ({}) ON COMMIT DROP").format(names))
+            copy_in(staged.select(list(_STAGED)), "series_stage", list(_STAGED))
+            cursor.execute("ANALYZE series_stage (n, store_id, product_id)")
+            # An empty category or attribute set says nothing, so it does not wipe out what is known.
+            cursor.execute(_UPSERT.format(old=sql.Identifier(self._old), new=sql.Identifier(self._new)))
+            found = copy_out(_FOUND, {"n": pa.int32(), "id": pa.int64(), "stands": pa.bool_()})
+            cursor.execute("DROP TABLE pg_temp.series_stage")
+        order = np.argsort(found["n"].to_numpy())
+        return found["id"].to_numpy()[order], found["stands"].to_numpy()[order]
+
+
+def _insert(staged: pa.Table) -> NDArray[np.int64]:
+    """Series that are certainly new, straight into the table; their ids in the order of the rows."""
+    numbers = sql.SQL(
+        "SELECT nextval(pg_get_serial_sequence('forecasting_series', 'id')) AS id FROM generate_series(1, {})"
+    ).format(sql.Literal(staged.num_rows))
+    ids = copy_out(numbers, {"id": pa.int64()})["id"].combine_chunks()
+    staged = staged.append_column("id", ids)
+    copy_in(staged, "forecasting_series", ["id", *(n for n in _STAGED if n != "n")], _DEFAULTS)
+    return np.asarray(ids.to_numpy(), np.int64)
 
 
 _UPSERT = sql.SQL(
@@ -104,21 +147,26 @@ def _staged(demand: pa.Table, stores: pa.Table | None, products: pa.Table | None
     width = max(len(product.dictionary), 1)
     codes = store.indices.to_numpy(zero_copy_only=False).astype("int64") * width
     codes += product.indices.to_numpy(zero_copy_only=False)
-    pairs, row = np.unique(codes, return_inverse=True)
+    days = demand["date"].cast(pa.int32()).to_numpy()
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    first = np.concatenate((np.ones(1, np.bool_), ordered[1:] != ordered[:-1]))
+    row = np.empty(len(codes), np.int64)
+    row[order] = np.cumsum(first) - 1
+    starts = np.flatnonzero(first)
+    pairs, days = ordered[starts], days[order]
     of_store, of_product = pa.array(pairs // width), pa.array(pairs % width)
-    by = pd.Series(demand["date"].cast(pa.int32()).to_numpy()).groupby(row)
     store_facts = _facts(store.dictionary, stores, "store_id")
     product_facts = _facts(product.dictionary, products, "product_id")
     listed = pa.array([str(facts.get("category", "")) for facts in product_facts], pa.string()).take(of_product)
     columns = {
-        "n": pa.array(np.arange(len(pairs), dtype="int32")),
         "store_id": store.dictionary.cast(pa.string()).take(of_store),
         "product_id": product.dictionary.cast(pa.string()).take(of_product),
         "category": pc.utf8_slice_codeunits(_categories(demand, row, listed), 0, _CATEGORY_LENGTH),
         "store_attributes": _as_json(store_facts).take(of_store),
         "product_attributes": _as_json(product_facts).take(of_product),
-        "first_day": pa.array(by.min().to_numpy().astype("int32")).cast(pa.date32()),
-        "last_day": pa.array(by.max().to_numpy().astype("int32")).cast(pa.date32()),
+        "first_day": pa.array(np.minimum.reduceat(days, starts)).cast(pa.date32()),
+        "last_day": pa.array(np.maximum.reduceat(days, starts)).cast(pa.date32()),
     }
     return pa.table(columns), row
 
@@ -148,7 +196,7 @@ def _facts(identifiers: pa.Array, table: pa.Table | None, key: str) -> list[Mapp
         return [{}] * len(identifiers)
     known = {
         row[key]: {k: v for k, v in row.items() if k != key and v is not None and v == v}  # NaN is not itself
-        for row in table.to_pylist()
+        for row in table.filter(pc.is_in(table[key], identifiers.cast(pa.string()))).to_pylist()
         if row[key] is not None
     }
     return [known.get(identifier, {}) for identifier in identifiers.to_pylist()]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from forecasting.engine.synthetic import RetailShape, retail
 from forecasting.models import ModelVersion
 from integrations.engine.contract import DataContract
+from integrations.engine.pieces import Pieces
 from integrations.models import Contract, Source
 from integrations.models.source import ContractState, SourceState
 from integrations.registry import LoadResult, demand_sink
@@ -89,7 +90,7 @@ def load(
     replaces: frozenset[int] = frozenset(),
 ) -> LoadResult:
     return demand_sink()(
-        demand=demand,
+        demand=Pieces.of(demand),
         future=future,
         stores=None,
         products=products,

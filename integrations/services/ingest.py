@@ -225,7 +225,7 @@ def _store(
     loaded = LoadResult(0, 0, None, None)
     if result.verdict is Verdict.PASSED:
         loaded = demand_sink()(
-            demand=result.demand,
+            demand=result.pieces,
             future=result.future,
             stores=result.stores,
             products=result.products,

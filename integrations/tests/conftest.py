@@ -14,6 +14,7 @@ from pytest_django.fixtures import Settings
 
 from integrations import registry
 from integrations.engine.contract import DataContract, Role, load_contract
+from integrations.engine.pieces import Pieces
 from integrations.models import Source
 from integrations.registry import LoadResult
 from integrations.services.contracts import activate_contract, save_contract
@@ -57,7 +58,7 @@ class ProbeSink:
     def __call__(
         self,
         *,
-        demand: pa.Table,
+        demand: Pieces,
         future: pa.Table | None,
         stores: pa.Table | None,
         products: pa.Table | None,
@@ -67,8 +68,9 @@ class ProbeSink:
     ) -> LoadResult:
         self.calls.append(batch_id)
         self.replaced.append(replaces)
+        table = demand.table()
         rows = zip(
-            *(demand.column(name).to_pylist() for name in ("store_id", "product_id", "date", "quantity")), strict=True
+            *(table.column(name).to_pylist() for name in ("store_id", "product_id", "date", "quantity")), strict=True
         )
         kept = 0
         with connection.cursor() as cursor:
@@ -85,8 +87,8 @@ class ProbeSink:
                 cursor.execute("DELETE FROM probe WHERE batch_id = ANY (%s)", [list(replaces)])
         if self.fail:
             raise RuntimeError("the disk is full")
-        days = pc.min_max(demand.column("date")).as_py()
-        series = demand.select(["store_id", "product_id"]).group_by(["store_id", "product_id"]).aggregate([]).num_rows
+        days = pc.min_max(table.column("date")).as_py()
+        series = table.select(["store_id", "product_id"]).group_by(["store_id", "product_id"]).aggregate([]).num_rows
         return LoadResult(demand.num_rows, series, days["min"], days["max"], kept)
 
 
