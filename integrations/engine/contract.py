@@ -169,6 +169,10 @@ def contract_json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Forecourt data contract v1"}
 
 
+_PATTERNS = {
+    "country_code": ("This is not a country: two capital letters are needed.", "Write it as in US or DE."),
+    "currency": ("This is not a currency: three capital letters are needed.", "Write it as in USD or EUR."),
+}
 _FIXES = {
     "missing": "Add this key.",
     "extra_forbidden": "Take it out, or check its spelling: a contract has only the keys in docs/data-contracts.md.",
@@ -189,6 +193,9 @@ def _finding(detail: Any) -> Finding:
         message = "This key is not part of a contract."
     elif isinstance(detail.get("input"), bool) and kind in ("string_type", "enum", "literal_error"):
         message += " (a bare word such as true is no text: put it in quotes)"
+    elif kind == "string_pattern_mismatch" and key in _PATTERNS:
+        message, fix = _PATTERNS[key]
+        return error("contract_" + kind, message, column=key, fix=fix)
     if message[-1] not in ".!?)":
         message += "."  # the fix follows as a sentence of its own
     limits = Thresholds.model_fields
