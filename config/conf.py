@@ -161,6 +161,12 @@ class Env(BaseSettings):
         alias="FORECOURT_APPLICATION_RETENTION_DAYS",
         description="Days that an ended application's personal data are kept; `purge_applications` deletes them.",
     )
+    kept_files_days: int = Field(
+        90,
+        ge=1,
+        alias="FORECOURT_KEPT_FILES_DAYS",
+        description="Days that the originals of a delivery with rejected rows are kept at most.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="FORECOURT_LOG_LEVEL", description="Log level; every record carries its tenant."
     )

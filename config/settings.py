@@ -177,6 +177,7 @@ UPLOAD_MAX_BYTES = ENV.upload_max_mb * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"  # beside the files: a large upload does not fill the system's own folder
 FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
 SFTP_PRIVATE_ADDRESSES = not PRODUCTION if ENV.sftp_private_addresses is None else ENV.sftp_private_addresses
+KEPT_FILES_DAYS = ENV.kept_files_days
 FILE_UPLOAD_HANDLERS = [
     "ledger.uploads.LimitedUploadHandler",  # first: it stops what is too large before the others keep it
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -227,7 +228,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["integrations.api.throttling.TokenRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"token": "1200/min"},
+    "DEFAULT_THROTTLE_RATES": {"token": "1200/min", "explanation": "120/min"},
     "EXCEPTION_HANDLER": "integrations.api.problems.problem_details",
 }
 SPECTACULAR_SETTINGS = {

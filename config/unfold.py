@@ -126,7 +126,9 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ),
             _item("Sources", "database", "admin:integrations_source_changelist"),
             _item("Contracts", "contract", "admin:integrations_contract_changelist"),
-            _item("Deliveries", "inventory_2", "admin:integrations_ingestbatch_changelist"),
+            _item("Deliveries", "local_shipping", "admin:integrations_delivery_changelist"),
+            _item("Batches", "inventory_2", "admin:integrations_ingestbatch_changelist"),
+            _item("Rejected rows", "rule", "admin:integrations_rejectedrow_changelist"),
             _item("API tokens", "key", "admin:integrations_apitoken_changelist"),
         ),
         _group(

@@ -12,7 +12,18 @@ from django.utils import timezone
 from forecasting.models import AccuracyRecord, ForecastSet, HoldoutAccess, PromotionRequest
 from forecasting.tests import factories
 from forecasting.tests.synthetic import make_contract
-from integrations.models import ApiToken, BatchFile, Contract, IngestBatch, OnboardingDraft, RejectedRow, Source
+from integrations.engine.contract import contract_sha256
+from integrations.models import (
+    ApiToken,
+    BatchFile,
+    Contract,
+    Delivery,
+    DeliveryFile,
+    IngestBatch,
+    OnboardingDraft,
+    RejectedRow,
+    Source,
+)
 from integrations.services.drafts import create_draft
 from integrations.services.tokens import issue_token
 from ledger.models import Run
@@ -93,7 +104,9 @@ def _runs() -> tuple[Run, Run]:
 def _delivery() -> tuple[IngestBatch, Contract]:
     source = Source.objects.create(name="pos", source_type="smb_csv", state="active")
     body, changed = (make_contract(**changes).model_dump(mode="json") for changes in ({}, {"currency": "EUR"}))
-    contract = Contract.objects.create(source=source, version=1, body=body, sha256="a" * 64, state="active")
+    contract = Contract.objects.create(
+        source=source, version=1, body=body, sha256=contract_sha256(make_contract()), state="active"
+    )
     draft = Contract.objects.create(source=source, version=2, body=changed, sha256="b" * 64)
     counts = {"rows_read": 10, "rows_loaded": 8, "rows_merged": 0, "rows_rejected": 2}
     finding = {
@@ -114,4 +127,8 @@ def _delivery() -> tuple[IngestBatch, Contract]:
     )
     for line, raw in ((3, "=cmd|' /C calc'!A0;1"), (7, "+1;2")):
         RejectedRow.objects.create(batch_file=file, line=line, column="qty", reason="quantity is empty", raw=raw)
+    delivery = Delivery.objects.create(
+        source=source, via="upload", state="loaded", content_sha256="e" * 64, batch=batch, contract=contract
+    )
+    DeliveryFile.objects.create(delivery=delivery, role="transactions", name="sales.csv", sha256="d" * 64, bytes=99)
     return batch, draft

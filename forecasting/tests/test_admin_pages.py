@@ -19,7 +19,7 @@ from django_tenants.utils import schema_context
 from forecasting.models import ModelVersion, PromotionRequest, Series
 from forecasting.tests.admin_world import World, make_world
 from forecasting.tests.factories import make_pending_request, make_person, make_series
-from integrations.models import ApiToken, Contract, IngestBatch, OnboardingDraft
+from integrations.models import ApiToken, Contract, IngestBatch, OnboardingDraft, RejectedRow
 from ledger.models import AuditEvent, Run
 from ledger.sites import tenant_site
 from tenants.models import Tenant
@@ -43,6 +43,11 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "integrations_contract_compare": frozenset(Role),
     "integrations_contract_import": frozenset({Role.TENANT_ADMIN}),
     "integrations_ingestbatch_rejected": frozenset(Role),
+    "integrations_ingestbatch_mend": frozenset({Role.TENANT_ADMIN}),
+    "integrations_ingestbatch_drop": frozenset({Role.TENANT_ADMIN}),
+    "integrations_source_upload": frozenset({Role.TENANT_ADMIN}),
+    "integrations_delivery_discard": frozenset({Role.TENANT_ADMIN}),
+    "integrations_rejectedrow_take_back": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_add": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_revoke": frozenset({Role.TENANT_ADMIN}),
     "auth_user_invite": frozenset({Role.TENANT_ADMIN}),
@@ -85,7 +90,8 @@ def _url(name: str, world: World) -> str:
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,
         "ingestbatch": world.batch, "apitoken": world.token, "run": world.running, "promotionrequest": world.pending,
         "series": Series.objects.earliest("pk"),
-        "onboardingdraft": world.onboarding,
+        "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
+        "rejectedrow": RejectedRow.objects.earliest("pk"),
     }[model]  # fmt: skip
     return reverse(f"admin:{name}", args=[found.pk])
 

@@ -1,5 +1,5 @@
-"""Admin of sources, contracts, batches, onboardings and API tokens."""
+"""Admin of sources, their connections, contracts, deliveries, rows, changed columns, onboardings and API tokens."""
 
-from integrations.admin import batches, contracts, onboarding, sources, tokens
+from integrations.admin import batches, connections, contracts, deliveries, drift, onboarding, rejected, sources, tokens
 
-__all__ = ["batches", "contracts", "onboarding", "sources", "tokens"]
+__all__ = ["batches", "connections", "contracts", "deliveries", "drift", "onboarding", "rejected", "sources", "tokens"]

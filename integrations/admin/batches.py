@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.db.models import QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.safestring import SafeString
 
-from integrations.engine.spreadsheet import plain_cell
+from integrations.admin.mending import drop_view, mend_view
 from integrations.models import IngestBatch, RejectedRow
+from integrations.models.batch import RowState
+from integrations.services.mending_sheet import sheet_of
+from integrations.services.originals import root_of
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import badge, day, moment, num
 
 _SHOWN_REJECTS = 20
+_MANAGE = "integrations.change_source"
 
 
 @admin.register(IngestBatch, site=tenant_site)
@@ -31,7 +35,7 @@ class IngestBatchAdmin(ReadOnlyAdmin):
     search_help_text = "Source, file, hash or person"
     date_hierarchy = "received_at"
     page_template = "forecourt/batch.html"
-    empty_hint = "Nothing was delivered yet. The command “onboard” checks files under a contract and loads them."
+    empty_hint = "Nothing was read yet. Upload files on a source’s page, or “Bring in data” from a new one."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IngestBatch]:
         batches: QuerySet[IngestBatch] = super().get_queryset(request).select_related("source", "contract__source")
@@ -70,11 +74,20 @@ class IngestBatchAdmin(ReadOnlyAdmin):
         return day(batch.last_day)
 
     def own_views(self) -> list[tuple[str, str, View]]:
-        return [("<path:object_id>/rejected.csv", "rejected", self.rejected_view)]
+        return [
+            ("<path:object_id>/rejected.csv", "rejected", self.rejected_view),
+            ("<path:object_id>/mend/", "mend", self.mend_view),
+            ("<path:object_id>/drop-files/", "drop", self.drop_view),
+        ]
 
     def page_context(self, request: HttpRequest, obj: IngestBatch) -> dict[str, Any]:
         rejected = list(_rejected(obj)[: _SHOWN_REJECTS + 1])
         report = obj.report or {}
+        root = root_of(obj)
+        states = Counter(
+            {state: count for state, count in _rejected(obj).order_by().values_list("state").annotate(Count("pk"))}
+        )
+        may_manage = request.user.has_perm(_MANAGE)
         return {
             "batch": obj,
             "files": obj.files.all(),
@@ -83,39 +96,42 @@ class IngestBatchAdmin(ReadOnlyAdmin):
             "findings": report.get("findings", []),
             "metrics": _measured(report.get("metrics", {}), report.get("thresholds", {})),
             "verdict": report.get("verdict", ""),
+            "root": root if root != obj else None,
+            "open_rows": states[RowState.OPEN],
+            "mended_rows": states[RowState.MENDED],
+            "left_out_rows": states[RowState.LEFT_OUT],
+            "may_manage": may_manage,
+            "is_kept": may_manage and obj.files.exclude(kept_path="").exists(),
+            "replays": obj.replays.order_by("pk"),
+            "kept_days": report.get("kept_days", 0),
             "conserved": obj.rows_read == obj.rows_loaded + obj.rows_merged + obj.rows_rejected,
         }
 
     def rejected_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Every rejected row as CSV, streamed."""
+        """Every open row as a CSV that can be mended and sent back, streamed."""
         batch: IngestBatch = self.object_or_404(request, object_id)
         headers = {"Content-Disposition": f'attachment; filename="rejected-{batch.pk}.csv"'}
-        rows = _rejected(batch).iterator(chunk_size=2000)
-        return StreamingHttpResponse(_as_csv(rows), content_type="text/csv; charset=utf-8", headers=headers)
+        return StreamingHttpResponse(sheet_of(batch), content_type="text/csv; charset=utf-8", headers=headers)
+
+    def mend_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Mend rejected rows here or by a sheet, leave them out, read the files again."""
+        batch: IngestBatch = self.object_or_404(request, object_id)
+        if not request.user.has_perm(_MANAGE):
+            raise PermissionDenied
+        return mend_view(self, request, batch)
+
+    def drop_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Delete the kept originals."""
+        batch: IngestBatch = self.object_or_404(request, object_id)
+        if not request.user.has_perm(_MANAGE):
+            raise PermissionDenied
+        return drop_view(self, request, batch)
 
 
 def _rejected(batch: IngestBatch) -> QuerySet[RejectedRow]:
     return (
         RejectedRow.objects.filter(batch_file__batch=batch).select_related("batch_file").order_by("batch_file", "line")
     )
-
-
-class _Echo:
-    """A file that gives back what is written to it, for a writer that streams."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _as_csv(rows: Iterable[RejectedRow]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(["file", "line", "column", "reason", "row as it stood"])
-    for row in rows:
-        yield writer.writerow([row.line if cell is None else plain_cell(cell) for cell in _cells(row)])
-
-
-def _cells(row: RejectedRow) -> tuple[str | None, ...]:
-    return (row.batch_file.name, None, row.column, row.reason, row.raw)
 
 
 def _measured(metrics: Any, thresholds: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from integrations.admin.uploading import upload_view
 from integrations.models import Source
 from integrations.models.source import SOURCE_TRANSITIONS, SourceState
 from integrations.services.sources import pause_source, resume_source
@@ -60,7 +61,10 @@ class SourceAdmin(ReadOnlyAdmin):
         return [("Bring in data", reverse("admin:integrations_onboardingdraft_add"))]
 
     def own_views(self) -> list[tuple[str, str, View]]:
-        return [("<path:object_id>/state/", "state", self.state_view)]
+        return [
+            ("<path:object_id>/state/", "state", self.state_view),
+            ("<path:object_id>/upload/", "upload", self.upload_view),
+        ]
 
     def page_context(self, request: HttpRequest, obj: Source) -> dict[str, Any]:
         may_manage = request.user.has_perm(_MANAGE)
@@ -72,10 +76,19 @@ class SourceAdmin(ReadOnlyAdmin):
         return {
             "source": obj,
             "contracts": obj.contracts.all()[:20],
+            "deliveries": obj.deliveries.prefetch_related("files")[:10],
+            "may_upload": may_manage and obj.state != SourceState.PAUSED,
             "batches": obj.batches.select_related("contract")[:20],
             "may_change": may_manage,
             "moves": [_VERBS[state] for state in moves] if may_manage else [],
         }
+
+    def upload_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Upload files: GET asks for them, POST receives them."""
+        source: Source = self.object_or_404(request, object_id)
+        if not request.user.has_perm(_MANAGE):
+            raise PermissionDenied
+        return upload_view(self, request, source)
 
     def state_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Pause or resume: GET asks for the reason, POST does it."""
