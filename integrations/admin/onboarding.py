@@ -9,15 +9,25 @@ from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from integrations.admin import onboarding_checks, onboarding_mapping, onboarding_meaning, onboarding_sample
+from integrations.admin import (
+    onboarding_checks,
+    onboarding_finish,
+    onboarding_mapping,
+    onboarding_meaning,
+    onboarding_sample,
+    onboarding_text,
+)
 from integrations.admin.onboarding_forms import SourceForm, answers_of_body, first_answers
 from integrations.admin.onboarding_frame import after, before, done_steps, frame, reachable, step_url
-from integrations.draft_errors import AnswersRefused, DraftClosed, DraftStale
+from integrations.admin.onboarding_posts import person, put_error, revision_of
+from integrations.draft_errors import DraftClosed, DraftStale
 from integrations.models import OnboardingDraft, Source
 from integrations.models.draft import DraftState, DraftStep
 from integrations.services.drafts import create_draft, create_draft_from_source, discard_draft, save_step
+from integrations.services.drafts_body import slug_of
 from ledger.admin.base import BaseAdmin, View
 from ledger.admin.forms import PlainForm, ReasonForm
 from ledger.errors import DomainError
@@ -163,7 +173,7 @@ class OnboardingDraftAdmin(BaseAdmin):
             lead="A draft is begun in which every answer is filled in from the version in force.",
             lines=["Files go on to be read under the version in force until the changed one is activated."],
             submit="Begin",
-            back=_source_url(source.pk),
+            back=reverse("admin:integrations_source_change", args=[source.pk]),
         )
 
     def source_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -175,8 +185,6 @@ class OnboardingDraftAdmin(BaseAdmin):
         form = SourceForm(posted, initial=initial, bound_to_source=bound)
         stale: DraftStale | None = None
         if posted is not None and form.is_valid():
-            from integrations.services.drafts_body import slug_of
-
             changes = form.changes()
             if not bound and draft.contract_id is None:
                 changes["source"] = slug_of(form.cleaned_data["title"])
@@ -224,22 +232,18 @@ class OnboardingDraftAdmin(BaseAdmin):
 
     def activate_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Step 6: the contract comes into force."""
-        from integrations.admin import onboarding_finish
-
         return onboarding_finish.activate_view(self, request, self.object_or_404(request, object_id))
 
     def contract_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """The contract as far as it is known, as a YAML file."""
-        return onboarding_sample.contract_view(self, request, self.object_or_404(request, object_id))
+        return onboarding_text.contract_view(self, request, self.object_or_404(request, object_id))
 
     def text_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """The contract as text, for experts."""
-        return onboarding_sample.text_view(self, request, self.object_or_404(request, object_id))
+        return onboarding_text.text_view(self, request, self.object_or_404(request, object_id))
 
     def load_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Step 7: the files become a delivery."""
-        from integrations.admin import onboarding_finish
-
         return onboarding_finish.load_view(self, request, self.object_or_404(request, object_id))
 
     def discard_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -314,32 +318,3 @@ class OnboardingDraftAdmin(BaseAdmin):
             return None
         messages.error(request, str(DraftClosed(draft.title, draft.get_state_display())))
         return HttpResponseRedirect(self.url("change", draft.pk))
-
-
-def person(request: HttpRequest) -> Any:
-    """Who is logged in (the admin lets nobody else in)."""
-    return request.user
-
-
-def revision_of(request: HttpRequest) -> int:
-    """The revision that the posted page was made from; 0, which is never current, where it is missing."""
-    text = request.POST.get("revision", "")
-    return int(text) if text.isdecimal() and len(text) < 10 else 0
-
-
-def put_error(form: Any, error: DomainError) -> None:
-    """Show a refusal at the field that it is about, or above the form."""
-    fields = {"source": "title", "timezone": "time_zone"}
-    if not isinstance(error, AnswersRefused):
-        form.add_error(None, str(error))
-        return
-    for finding in error.findings:
-        key = (finding.column or "").split(".")[0]
-        name = fields.get(key, key)
-        form.add_error(name if name in form.fields else None, f"{finding.message} {finding.fix}")
-
-
-def _source_url(pk: int) -> str:
-    from django.urls import reverse
-
-    return reverse("admin:integrations_source_change", args=[pk])

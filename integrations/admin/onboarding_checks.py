@@ -9,6 +9,7 @@ from django.core.files.storage import default_storage
 from django.http import FileResponse, HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from integrations.admin.onboarding_frame import step_url
+from integrations.admin.onboarding_posts import person
 from integrations.draft_errors import DraftIncomplete
 from integrations.models import OnboardingDraft
 from integrations.models.draft import DraftStep
@@ -49,8 +50,6 @@ def checks_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: Onboar
 
 
 def _start(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
-    from integrations.admin.onboarding import person
-
     try:
         start_check(draft_id=draft.pk, actor=person(request))
     except RunAlreadyLive:
@@ -64,8 +63,6 @@ def _start(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingD
 
 
 def _go_on(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
-    from integrations.admin.onboarding import person
-
     if request.POST.get("action", "next") == "next" and not has_passed(draft):
         return _show(admin, request, draft, problem="The sample has to pass the checks as it is now before it goes on.")
     try:

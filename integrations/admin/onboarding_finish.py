@@ -9,10 +9,11 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
+from integrations.admin.onboarding_columns import FIELD_LABELS
 from integrations.admin.onboarding_forms import ROLE_LABELS
 from integrations.admin.onboarding_frame import step_url
-from integrations.admin.onboarding_mapping import FIELD_LABELS
-from integrations.admin.onboarding_sample import as_yaml
+from integrations.admin.onboarding_posts import person, revision_of
+from integrations.admin.onboarding_text import as_yaml
 from integrations.draft_errors import DraftStale
 from integrations.models import Delivery, OnboardingDraft
 from integrations.models.draft import DraftState, DraftStep
@@ -56,8 +57,6 @@ class ActivateForm(ReasonForm):
 
 def activate_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
     """GET shows the contract in words and as text; POST brings it into force."""
-    from integrations.admin.onboarding import person, revision_of
-
     closed = admin.refuse_closed(request, draft)
     if closed is not None:
         return closed
@@ -143,8 +142,6 @@ def load_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: Onboardi
 
 
 def _load(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
-    from integrations.admin.onboarding import person, revision_of
-
     chosen = [int(pk) for pk in request.POST.getlist("file") if pk.isdecimal()]
     more = [(upload.name or "", upload) for upload in request.FILES.getlist("files")]
     try:
@@ -185,7 +182,7 @@ def _show_choice(
 
 def _show_delivery(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
     """How the delivery goes, and what was loaded."""
-    delivery = Delivery.objects.select_related("batch", "source").filter(pk=draft.delivery_id).first()
+    delivery = Delivery.objects.select_related("batch", "source").filter(pk=draft.delivery_id or 0).first()
     run = Run.objects.filter(pk=delivery.run_id).first() if delivery is not None and delivery.run_id else None
     batch = delivery.batch if delivery is not None else None
     report = batch.report if batch is not None else {}

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from integrations.admin.onboarding_columns import EXTRA, FIELD_LABELS, TAKEN, Column, columns_of
 from integrations.admin.onboarding_forms import ROLE_LABELS
 from integrations.admin.onboarding_frame import REQUIRED_LABELS, step_url
+from integrations.admin.onboarding_posts import person, revision_of
 from integrations.draft_errors import AnswersRefused, DraftStale
 from integrations.engine.contract_model import CANONICAL_FIELDS, Role
-from integrations.models import DraftFile, OnboardingDraft
+from integrations.models import OnboardingDraft
 from integrations.models.draft import DraftStep
 from integrations.services.drafts import save_step
 from integrations.services.drafts_body import mapping_of, trial_contract, with_mapping
@@ -26,26 +28,7 @@ from ledger.errors import DomainError
 if TYPE_CHECKING:
     from integrations.admin.onboarding import OnboardingDraftAdmin
 
-EXTRA = "+"
-FIELD_LABELS: dict[str, str] = {
-    **REQUIRED_LABELS,
-    "unit_price": "Price of one unit",
-    "unit_cost": "Cost of one unit",
-    "on_hand_qty": "Stock on hand",
-    "on_order_qty": "On order",
-    "is_promotional": "On promotion (yes or no)",
-    "is_holiday": "Holiday (yes or no)",
-    "category": "Product category",
-    "transaction_type": "Kind of row (sale or return)",
-}
-_OF_ROLE: dict[str, tuple[str, ...]] = {
-    "transactions": CANONICAL_FIELDS,
-    "products": ("product_id", "category", "unit_price", "unit_cost"),
-    "stores": ("store_id",),
-    "covariates": ("date", "store_id", "product_id", "unit_price", "is_promotional", "is_holiday"),
-}
 _KNOWN = {"covariates": "known_future", "products": "static", "stores": "static"}
-_SURE, _LIKELY, _TAKEN = 0.85, 0.6, 0.5
 _PREVIEW_ROWS = 12
 
 
@@ -61,23 +44,6 @@ class MappingAnswers:
     def asked_format(self) -> str | None:
         """The chosen format; the text beside “another way” where that is chosen."""
         return self.date_other.strip() or None if self.date_format == "other" else self.date_format
-
-
-@dataclass
-class Column:
-    """One heading of the sample, as the page shows it."""
-
-    index: int
-    heading: str
-    role: str
-    samples: list[str]
-    choices: list[tuple[str, str]]
-    target: str
-    suggested: str = ""
-    confidence: int = 0
-    sure: str = ""
-    why: str = ""
-    other_roles: list[str] = field(default_factory=list)
 
 
 def mapping_view(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft) -> HttpResponseBase:
@@ -108,8 +74,6 @@ def _save(
     columns: list[Column],
     answers: MappingAnswers,
 ) -> HttpResponseBase:
-    from integrations.admin.onboarding import person, revision_of
-
     try:
         draft = save_step(
             draft_id=draft.pk,
@@ -173,67 +137,6 @@ def live_context(draft: OnboardingDraft, columns: list[Column], answers: Mapping
     }
 
 
-# --- columns and suggestions -----------------------------------------------------------------------------------------
-def columns_of(draft: OnboardingDraft) -> list[Column]:
-    """Every heading of the sample once, with what it is likely to be. A heading of several files is one column."""
-    columns: list[Column] = []
-    known: dict[str, Column] = {}
-    first_of_role: dict[str, DraftFile] = {}
-    for row in draft.files.all():
-        if row.headings:
-            first_of_role.setdefault(row.role, row)
-    for role in ROLE_LABELS:
-        file = first_of_role.get(role)
-        if file is None:
-            continue
-        suggestions = _suggestions(file)
-        for place, heading in enumerate(file.headings):
-            if heading in known:
-                if known[heading].role != role:
-                    known[heading].other_roles.append(ROLE_LABELS[role])
-                continue
-            samples = list(dict.fromkeys(row[place] for row in file.rows if place < len(row) and row[place].strip()))
-            suggested, confidence, why = suggestions.get(place, ("", 0.0, ""))
-            column = Column(
-                index=len(columns),
-                heading=heading,
-                role=role,
-                samples=samples[:4],
-                choices=_choices(role),
-                target="",
-                suggested=suggested,
-                confidence=round(confidence * 100),
-                sure=_confidence_word(confidence) if suggested else "no suggestion",
-                why=why,
-            )
-            known[heading] = column
-            columns.append(column)
-    return columns
-
-
-def _suggestions(file: DraftFile) -> dict[int, tuple[str, float, str]]:
-    from integrations.engine.suggest import suggest_columns
-
-    found = suggest_columns(file.headings, file.rows, role=Role(file.role))
-    allowed = _OF_ROLE[file.role]
-    return {
-        place: (one.field if one.field in allowed else "", one.confidence if one.field in allowed else 0.0, one.why)
-        for place, one in enumerate(found)
-        if one.field is None or isinstance(one.field, str)
-    }
-
-
-def _choices(role: str) -> list[tuple[str, str]]:
-    fields = [(name, FIELD_LABELS[name]) for name in _OF_ROLE[role]]
-    return [("", "Not used"), *fields, (EXTRA, "Another figure that moves sales")]
-
-
-def _confidence_word(confidence: float) -> str:
-    if confidence >= _SURE:
-        return "sure"
-    return "likely" if confidence >= _LIKELY else "unsure"
-
-
 # --- answers ---------------------------------------------------------------------------------------------------------
 def answers_of_draft(draft: OnboardingDraft, columns: list[Column]) -> MappingAnswers:
     """The saved mapping; where none was saved yet, the suggestions that are likely enough."""
@@ -248,7 +151,7 @@ def answers_of_draft(draft: OnboardingDraft, columns: list[Column]) -> MappingAn
         return answers
     taken: set[str] = set()
     for column in sorted(columns, key=lambda one: -one.confidence):
-        if column.suggested and column.confidence >= _TAKEN * 100 and column.suggested not in taken:
+        if column.suggested and column.confidence >= TAKEN * 100 and column.suggested not in taken:
             answers.targets[column.heading] = column.suggested
             taken.add(column.suggested)
     return answers
@@ -274,7 +177,8 @@ def changes_of(draft: OnboardingDraft, columns: list[Column], answers: MappingAn
         target = answers.targets.get(column.heading, "")
         if target == EXTRA:
             old = before.get(column.heading)
-            target = old if old in (draft.body.get("extra_regressors") or ()) else _extra_name(column.heading, named)
+            kept = old is not None and old in (draft.body.get("extra_regressors") or ())
+            target = old if kept and old else _extra_name(column.heading, named)
             extras.append(target)
             if column.role in _KNOWN:
                 known[target] = _KNOWN[column.role]

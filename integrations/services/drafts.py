@@ -206,7 +206,7 @@ def _refuse_problems(body: Body, step: str) -> None:
 
 def _refuse_taken(name: str, own: int | None) -> None:
     """A new source needs a name of its own; one that exists is changed from its own page."""
-    taken = Source.objects.filter(name=name).exclude(pk=own).first() if name else None
+    taken = Source.objects.filter(name=name).exclude(pk=own or 0).first() if name else None
     if taken is not None:
         raise AnswersRefused(
             [

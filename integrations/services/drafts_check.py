@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -159,11 +160,12 @@ def _keep_rejected(draft_id: int, result: BatchResult) -> str:
     default_storage.delete(wanted)
     if not len(result.rejected):
         return ""
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace", newline="") as out:
+    with tempfile.TemporaryFile() as kept:
+        out = io.TextIOWrapper(kept, encoding="utf-8", errors="replace", newline="", write_through=True)
         write_rejected(result.rejected, out)
-        out.flush()
-        out.buffer.seek(0)
-        return default_storage.save(wanted, File(out.buffer, name="rejected_rows.csv"))
+        out.detach()
+        kept.seek(0)
+        return default_storage.save(wanted, File(kept, name="rejected_rows.csv"))
 
 
 def fingerprint_of(contract: DataContract, files: Sequence[DraftFile]) -> str:

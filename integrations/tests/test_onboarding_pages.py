@@ -286,7 +286,7 @@ def test_checks__not_picked_up__say_that_no_worker_runs(
     draft.refresh_from_db()
     progress = reverse("admin:ledger_run_progress", args=[draft.check_run_id])
     assert client.get(progress).json()["message"] == "Waiting for a worker"
-    Run.objects.filter(pk=draft.check_run_id).update(queued_at=timezone.now() - timedelta(seconds=14))
+    Run.objects.filter(kind="integrations.check").update(queued_at=timezone.now() - timedelta(seconds=14))
     assert "No worker has picked this up for 14 seconds" in client.get(progress).json()["message"]
     assert "No worker has picked this up" in _text(client.get(_url("checks", draft)))
 
