@@ -114,5 +114,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="series", name="store_attributes", field=models.JSONField(blank=True, db_default={}, default=dict)
         ),
+        # Half of the time in which series are written; who asks for a product reads the series once instead.
+        migrations.RemoveIndex(model_name="series", name="forecasting_series_product"),
         migrations.RunSQL(FORWARD, BACKWARD),
     ]

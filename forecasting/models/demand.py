@@ -24,7 +24,6 @@ class Series(models.Model):
         ordering = ["store_id", "product_id"]
         verbose_name_plural = "series"
         constraints = [models.UniqueConstraint(fields=["store_id", "product_id"], name="forecasting_series_key")]
-        indexes = [models.Index(fields=["product_id"], name="forecasting_series_product")]
 
     def __str__(self) -> str:
         return f"{self.store_id} · {self.product_id}"

@@ -102,7 +102,10 @@ class SeriesWriter:
 def _insert(staged: pa.Table) -> NDArray[np.int64]:
     """Series that are certainly new, straight into the table; their ids in the order of the rows."""
     numbers = sql.SQL(
-        "SELECT nextval(pg_get_serial_sequence('forecasting_series', 'id')) AS id FROM generate_series(1, {})"
+        """
+        SELECT nextval(named.numbers) AS id FROM generate_series(1, {}),
+            (SELECT pg_get_serial_sequence('forecasting_series', 'id')::regclass AS numbers OFFSET 0) AS named
+        """
     ).format(sql.Literal(staged.num_rows))
     ids = copy_out(numbers, {"id": pa.int64()})["id"].combine_chunks()
     staged = staged.append_column("id", ids)
