@@ -15,6 +15,7 @@ from ledger.templatetags.forecourt import pct, words
 
 _HALF = 50.0  # percent of the bar's width on each side of its middle
 _SILENT = 0.0005
+_MEANS = "It repeats or averages past days of the same kind, so there is nothing more to take apart."
 
 
 def serving_path(series: Series) -> ForecastPath | None:
@@ -57,7 +58,8 @@ def reasons_context(path: ForecastPath, wanted: date | None) -> dict[str, Any] |
 
 
 def _member(member: Member, members: int) -> dict[str, Any]:
-    strongest = max((abs(group.effect) for group in member.groups), default=0.0)
+    effects = [part.effect for group in member.groups for part in (group, *group.contributions)]
+    strongest = max(map(abs, effects), default=0.0)
     rows = [_row(group, member, strongest) for group in member.groups]
     return {
         "title": words(member.family),
@@ -72,7 +74,7 @@ def _member(member: Member, members: int) -> dict[str, Any]:
 
 def _lead(member: Member) -> str:
     if member.base is None:
-        return "" if member.note else "It averages past days of the same kind, so there is nothing more to take apart."
+        return "" if member.note else _MEANS
     start = f"{member.base:,.1f} units"
     if member.scale == "factor":
         return (
@@ -93,7 +95,7 @@ def _row(group: Group, member: Member, strongest: float) -> dict[str, Any]:
 
 
 def _effect(label: str, effect: float, member: Member, strongest: float) -> dict[str, Any]:
-    width = min(_HALF, _HALF * abs(effect) / strongest) if strongest > 0 else 0.0
+    width = _HALF * abs(effect) / strongest if strongest > 0 else 0.0
     if member.scale == "factor":
         change = math.expm1(effect)
         text = f"{change * 100:+,.1f}%" if abs(change) < 0.1 else f"{change * 100:+,.0f}%"

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from forecasting.api.forecasts import ORIGIN, VERSION, path_of
 from forecasting.api.sets import find_set
 from forecasting.services.explaining import ForecastReasons, explain_point, point_of
+from integrations.api.throttling import TokenRateThrottle
 from ledger.api.base import ConditionalView
 from ledger.api.errors import NotHere
 from ledger.api.params import Param, Query, day
@@ -87,9 +88,16 @@ class ForecastExplanationSerializer(serializers.Serializer[ForecastReasons]):
         return ExplanationMemberSerializer(members, many=True).data
 
 
+class ExplanationRateThrottle(TokenRateThrottle):
+    """Rate ``explanation`` of the settings: an answer loads a model and asks it again, a tenth of a second of work."""
+
+    scope = "explanation"
+
+
 class ForecastExplanationView(ConditionalView):
     """The reasons of one forecast value."""
 
+    throttle_classes = (TokenRateThrottle, ExplanationRateThrottle)
     query = Query(
         VERSION,
         ORIGIN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
+from forecasting.api.explanations import ExplanationRateThrottle
 from forecasting.engine.families import lightgbm
 from forecasting.engine.synthetic import RetailShape
+from forecasting.engine.types import ModelSpec as EngineSpec
 from forecasting.models import Demand, ForecastPath, ForecastSet, KnownFuture, ModelVersion, Series
+from forecasting.services import training
 from forecasting.services.explaining import ForecastReasons, explain_point, point_of
 from forecasting.services.loading import load_panel, load_series, plan_window
 from forecasting.services.publishing import forecast_version
@@ -207,6 +211,16 @@ def test_api__same_series_number_in_two_tenants__each_sees_its_own(served: Forec
         assert get("alpha", address(series), foreign).status_code == 401
 
 
+def test_api__one_token_too_often__waits_while_the_rest_of_the_api_answers(
+    alpha: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(make_candidate())
+    series, key = Series.objects.earliest("pk").pk, viewer_key()
+    monkeypatch.setattr(ExplanationRateThrottle, "rate", "2/min", raising=False)
+    assert [get("alpha", address(series), key).status_code for _ in range(3)] == [200, 200, 429]
+    assert get("alpha", f"/api/v1/forecasts/{series}/", key).status_code == 200
+
+
 # --- page -------------------------------------------------------------------------------------------------------------
 
 
@@ -230,8 +244,10 @@ def test_page__reasons__are_words_figures_and_bars_that_agree(served: ForecastSe
         figure = f"{change:+,.1f}%" if abs(change) < 10 else f"{change:+,.0f}%"
         assert group.label in html and figure.replace("-", "−") in html
         assert ("is-up" in html) == (group.effect > 0) and 'aria-hidden="true"' in html
-    widths = [float(width) for width in re.findall(r"width: ([0-9.]+)%", "".join(shown))]
-    assert widths[0] == 50.0 and widths == sorted(widths, reverse=True)
+    widths, every = (
+        [float(width) for width in re.findall(r"width: ([0-9.]+)%", part)] for part in ("".join(shown), text)
+    )
+    assert max(every) == 50.0 and widths == sorted(widths, reverse=True) and len(every) > len(widths)
     assert f"?day={day - timedelta(days=1)}" in text and f"?day={day + timedelta(days=1)}" in text
 
 
@@ -250,6 +266,28 @@ def test_page__family_of_means__has_no_bars_and_says_so(served: ForecastSet, cli
     publish(naive)
     text = page(client_of, Series.objects.earliest("pk").pk).content.decode()
     assert "nothing more to take apart" in text and "fc-why-bar" not in text and "Weight" not in text
+
+
+def test_page__mixture__shows_each_members_weight_and_reasons(
+    served: ForecastSet, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = replace(
+        EngineSpec.from_json(served.version.spec.body),
+        families=("lightgbm", "prophet", "seasonal_naive"),
+        weights={"*": {"lightgbm": 0.5, "prophet": 0.25, "seasonal_naive": 0.25}},
+    )
+    monkeypatch.setattr(training, "_champion_spec", lambda: mixed)  # as if a search had proposed it
+    publish(train(mode="refresh"))
+    path = ForecastPath.objects.select_related("forecast_set__version__spec").latest("pk")
+    found = reasons_of(path).explanation
+    assert found is not None and found.path == tuple(path.yhat)
+    assert {one.family: one.weight for one in found.members} == dict(mixed.weights["*"])
+    assert sum(one.weight * one.yhat for one in found.members) == pytest.approx(path.yhat[0])
+    text = page(client_of, path.series_id).content.decode()
+    assert "mixture of 3 models" in text and text.count("nothing more to take apart") == 1
+    for title, weight in (("Lightgbm", "50%"), ("Prophet", "25%"), ("Seasonal naive", "25%")):
+        assert re.search(rf'<th scope="row">{title}</th><td class="fc-num">{weight}</td>', text)
+    assert "starts from the trend" in text and "Each reason raises or lowers" in text
 
 
 def test_page__cannot_be_told__says_why_and_shows_no_bar(served: ForecastSet, client_of: Any) -> None:

@@ -19,6 +19,7 @@ PAGES = {
     "approvals": "/admin/forecasting/promotionrequest/",
     "versions": "/admin/forecasting/modelversion/",
     "series": "/admin/forecasting/series/",
+    "reasons": "/admin/forecasting/series/1/explain/",
     "runs": "/admin/ledger/run/",
     "events": "/admin/ledger/auditevent/",
     "sources": "/admin/integrations/source/",

@@ -62,7 +62,8 @@ class Command(BaseCommand):
         )
         self._table("", _HEADS, [(line["name"], _overall(line)) for line in lines])
         for title, key in (("by demand class", "by_class"), ("by week ahead", "by_week")):
-            names = sorted({name for line in lines for name in line["scores"][key]})
+            found = {name for line in lines for name in line["scores"][key]}
+            names = sorted(found, key=lambda name: (int(name) if name.isdecimal() else 0, name))
             for score in ("wape", "coverage80"):
                 rows = [(line["name"], [_cell(line["scores"][key].get(n, {}), score) for n in names]) for line in lines]
                 self._table(f"{_HEADS[_SCORES.index(score)]} {title}", names, rows)
