@@ -48,6 +48,11 @@ class Column:
     why: str = ""
     other_roles: list[str] = field(default_factory=list)
 
+    @property
+    def also_in(self) -> list[str]:
+        """What else has a column of this name, in words."""
+        return [ROLE_LABELS[role] for role in self.other_roles]
+
 
 def columns_of(draft: OnboardingDraft) -> list[Column]:
     """Every heading of the sample once, with what it is likely to be. A heading of several files is one column."""
@@ -65,7 +70,7 @@ def columns_of(draft: OnboardingDraft) -> list[Column]:
         for place, heading in enumerate(file.headings):
             if heading in known:
                 if known[heading].role != role:
-                    known[heading].other_roles.append(ROLE_LABELS[role])
+                    known[heading].other_roles.append(role)
                 continue
             samples = list(dict.fromkeys(row[place] for row in file.rows if place < len(row) and row[place].strip()))
             suggested, confidence, why = suggestions.get(place, ("", 0.0, ""))

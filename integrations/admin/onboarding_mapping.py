@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from integrations.admin.onboarding import OnboardingDraftAdmin
 
 _KNOWN = {"covariates": "known_future", "products": "static", "stores": "static"}
+_AHEAD = ("unit_price", "is_promotional", "is_holiday")
 _PREVIEW_ROWS = 12
 
 
@@ -182,6 +183,8 @@ def changes_of(draft: OnboardingDraft, columns: list[Column], answers: MappingAn
             extras.append(target)
             if column.role in _KNOWN:
                 known[target] = _KNOWN[column.role]
+        if target in _AHEAD and "covariates" in (column.role, *column.other_roles):
+            known[target] = "known_future"
         if target:
             mapping[column.heading] = target
             named.add(target)

@@ -17,6 +17,7 @@ from integrations.engine.contract_model import Role
 from integrations.models import DraftFile, OnboardingDraft
 from integrations.models.draft import DraftStep
 from integrations.services.drafts import save_step
+from integrations.services.drafts_dates import likely_formats
 from integrations.services.drafts_files import attach_file, change_reading, remove_file
 from ledger.errors import DomainError
 from ledger.uploads import refused_upload
@@ -202,6 +203,9 @@ def reading_words(row: DraftFile, spec: dict[str, Any]) -> list[str]:
     sheets = row.found.get("sheets") or []
     if kind == "xlsx" and sheets:
         words.append(f"sheet “{spec.get('sheet') or sheets[0]}” of {len(sheets)}")
+    dates = likely_formats(row, spec)
+    if dates:
+        words.append(f"dates as {' or '.join(dates)}{': the next step asks which' if len(dates) > 1 else ''}")
     if row.headings:
         words.append(f"{len(row.headings)} columns")
     return words

@@ -149,16 +149,17 @@ def with_mapping(
 ) -> Body:
     """The changes that a new mapping makes: keys that name a field which is no longer there lose it.
 
-    A further regressor that is new is known when ``known`` says, else only afterwards until somebody says otherwise.
+    ``known`` says when new regressors are known; a further one that it does not name is known only afterwards, until
+    somebody says otherwise.
     """
     fields = set(mapping.values())
     covariates = {key: list(names) for key, names in (body.get("covariates") or {}).items()}
     for key in ("known_future", "historic_only", "static"):
         covariates[key] = [name for name in covariates.get(key, []) if name in fields]
     declared = {name for names in covariates.values() for name in names}
-    for name in extras:
+    for name, key in ({name: "historic_only" for name in extras} | dict(known)).items():
         if name not in declared:
-            covariates[known.get(name, "historic_only")].append(name)
+            covariates[key].append(name)
     changes: Body = {
         "field_map": dict(mapping),
         "id_columns": {},

@@ -19,6 +19,7 @@ _EPOCH = date(1970, 1, 1)
 _BLOCKS = 4
 _TEXTS = 1500
 _ENOUGH = 20
+_COLUMNS = 40
 _DAYS = (
     "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%Y%m%d", "%Y/%m/%d", "%Y.%m.%d",
     "%m.%d.%Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%y", "%m-%d-%y", "%y%m%d", "%d %b %Y", "%d-%b-%Y",
@@ -181,13 +182,24 @@ def _days(date_format: str, texts: Sequence[str]) -> list[int] | None:
     return None if status.any() else [int(day) for day in days]
 
 
+def likely_formats(row: DraftFile, spec: Mapping[str, object]) -> list[str]:
+    """How the first column that holds dates could be written, in words; empty where no column does."""
+    if not row.found.get("date_formats"):
+        return []
+    for place, heading in enumerate(row.headings[:_COLUMNS]):
+        cells = [cells[place] for cells in row.rows if place < len(cells)]
+        if cells and any(sign in cells[0] for sign in "-/. ") and readings_of(cells):
+            return [format_words(one.date_format) for one in readings_of([*cells, *date_texts(row, spec, heading)])]
+    return []
+
+
 def format_words(date_format: str) -> str:
     """A date format as people say it: ``day.month.year``."""
     if date_format == "iso8601":
         return "year-month-day (2017-04-03)"
     if date_format == "mixed":
         return "several ways in one column"
-    text = date_format
+    text = " ".join(re.findall(r"%.", date_format)) if re.fullmatch(r"(?:%\w)+", date_format) else date_format
     for sign, word in _WORDS.items():
         text = text.replace(sign, word)
     return text

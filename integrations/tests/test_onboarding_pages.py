@@ -241,6 +241,24 @@ def test_mapping__further_figure__becomes_a_regressor_with_a_plain_name(client: 
     assert draft.body["covariates"]["historic_only"] == ["h_chst_c"]
 
 
+def test_mapping__figure_of_the_known_ahead_file__is_known_ahead(client: Client, draft: OnboardingDraft) -> None:
+    _attach(client, draft)
+    plan = b"day;shop;promo\n2024-04-01;s1;1\n2024-04-02;s1;0\n"
+    _post(client, "sample", draft, action="attach", role="covariates", files=[SimpleUploadedFile("plan.csv", plan)])
+    page = client.get(_url("mapping", draft))
+    columns = [column for group in page.context["groups"] for column in group["columns"]]
+    assert [column.heading for column in columns if column.also_in] == ["day", "shop"]
+    _post(client, "mapping", draft, **_targets(**{"map-5": "is_promotional"}))
+    draft.refresh_from_db()
+    assert draft.body["covariates"]["known_future"] == ["is_promotional"]
+
+
+def test_sample__months_before_days__says_so_from_later_rows(client: Client, draft: OnboardingDraft) -> None:
+    rows = b"".join(b"%02d-%02d-2017,s1,a,1\n" % (month, day) for month in (1, 2) for day in range(1, 29))
+    _attach(client, draft, b"day,shop,item,pieces\n" + b"01-01-2017,s1,a,1\n" * 300 + rows)
+    assert "dates as month-day-year," in _text(client.get(_url("sample", draft)))
+
+
 def test_preview__of_other_answers__shows_them_and_saves_nothing(client: Client, draft: OnboardingDraft) -> None:
     _attach(client, draft)
     draft.refresh_from_db()
