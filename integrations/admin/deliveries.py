@@ -77,7 +77,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
         return [("<path:object_id>/discard/", "discard", self.discard_view)]
 
     def page_context(self, request: HttpRequest, obj: Delivery) -> dict[str, Any]:
-        run = Run.objects.filter(pk=obj.run_id).first()
+        run = Run.objects.filter(pk__in=[obj.run_id]).first()
         is_live = run is not None and run.is_live
         return {
             "delivery": obj,

@@ -29,7 +29,7 @@ from integrations.models import Contract, Delivery, DeliveryFile, IngestBatch, S
 from integrations.models.delivery import Via
 from integrations.models.source import SourceState
 from integrations.services.contracts import contract_of
-from integrations.services.delivery_life import check_takes_files, start_run
+from integrations.services.delivery_life import check_takes_files, run_of, start_run
 from integrations.services.files import batch_fingerprint, role_of
 from integrations.services.spool import Readable, Spooled, safe_name, spooled
 from ledger.models import Run
@@ -172,7 +172,7 @@ def _book(
     if known is not None:
         if known.content_sha256 != content:
             raise IdempotencyConflict(key, known.pk)
-        return Receipt(known, Run.objects.get(pk=known.run_id), repeated=True)
+        return Receipt(known, run_of(known), repeated=True)
     if source.state == SourceState.PAUSED:
         raise SourcePaused(source.name)
     delivery = Delivery.objects.create(

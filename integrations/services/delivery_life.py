@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -42,6 +43,13 @@ def start_run(*, delivery: Delivery, actor: AbstractBaseUser | None) -> Run:
     delivery.run_id = run.pk
     delivery.save(update_fields=["run_id"])
     return run
+
+
+def run_of(delivery: Delivery) -> Run:
+    """The run that reads the delivery; every delivery that is booked has one."""
+    if delivery.run_id is None:
+        raise Run.DoesNotExist(f"{delivery} has no run")
+    return Run.objects.get(pk=delivery.run_id)
 
 
 def scope_of(delivery: Delivery) -> str:
@@ -91,7 +99,7 @@ def send_next(*, source: Source) -> None:
     """Tell the broker of the source's earliest delivery that waits, once the transaction has committed."""
     waiting = Delivery.objects.filter(source=source, state__in=[DeliveryState.RECEIVED, DeliveryState.REFUSED])
     for run_id in waiting.filter(run_id__isnull=False).order_by("pk").values_list("run_id", flat=True):
-        run = Run.objects.filter(pk=run_id, state=RunState.QUEUED).first()
+        run = Run.objects.filter(pk__in=[run_id], state=RunState.QUEUED).first()
         if run is not None:
             runs.send(run)
             return
@@ -127,7 +135,7 @@ def drop_bytes(delivery: Delivery) -> None:
 def delete_on_commit(paths: Sequence[str]) -> None:
     """Delete stored files once the transaction has committed; one that cannot be deleted stops nothing."""
     for path in paths:
-        transaction.on_commit(lambda path=path: default_storage.delete(path), robust=True)
+        transaction.on_commit(partial(default_storage.delete, path), robust=True)
 
 
 @transaction.atomic
@@ -157,7 +165,7 @@ def discard_delivery(*, delivery_id: int, reason: str, actor: AbstractBaseUser |
     Raises ``TransitionRefused`` where it is loaded, discarded or still waiting, ``ReasonMissing``, ``RoleRequired``.
     """
     delivery = _lock(delivery_id, reason, actor)
-    run = Run.objects.filter(pk=delivery.run_id, state__in=LIVE_STATES).first()
+    run = Run.objects.filter(pk__in=[delivery.run_id], state__in=LIVE_STATES).first()
     if run is not None:
         raise TransitionRefused(str(delivery), run.get_state_display().lower(), DeliveryState.DISCARDED)
     change_state(delivery, DeliveryState.DISCARDED, problem=reason.strip())

@@ -24,10 +24,10 @@ from integrations.mending_errors import MendRefused
 from integrations.models import IngestBatch, RejectedRow, Source
 from integrations.models.batch import RowState
 from integrations.services.deliveries import Receipt
+from integrations.services.delivery_life import run_of
 from integrations.services.originals import Original, live_replay, originals_of, root_of, start_replay
 from integrations.services.spool import Readable
 from ledger.errors import TransitionRefused
-from ledger.models import Run
 from ledger.services.audit import actor_name, record
 from tenants.roles import Role as TenantRole
 from tenants.roles import require_role
@@ -79,7 +79,7 @@ def mend_rows(*, batch_id: int, rows: Iterable[SheetRow], actor: AbstractBaseUse
         receipt = start_replay(root=root, actor=actor)
         record(event="rows.mended", actor=actor, subject=root, data={**data, "delivery": receipt.delivery.pk})
     elif (live := live_replay(root)) is not None:
-        receipt = Receipt(live, Run.objects.get(pk=live.run_id), repeated=True)
+        receipt = Receipt(live, run_of(live), repeated=True)
     return MendOutcome(work.changed, work.unchanged, work.before, receipt)
 
 

@@ -17,7 +17,7 @@ from integrations.delivery_errors import ReasonMissing
 from integrations.engine.contract import DataContract, Role
 from integrations.engine.mend_sheet import SheetRow
 from integrations.mending_errors import MendRefused, NothingToReplay, OriginalsGone
-from integrations.models import Delivery, IngestBatch, RejectedRow, Source
+from integrations.models import IngestBatch, RejectedRow, Source
 from integrations.models.batch import RowState
 from integrations.services.deliveries import Upload, Via, receive
 from integrations.services.mending import (
@@ -40,7 +40,7 @@ BAD_ROWS = (
     "2024-03-01,s1,apple,oops,1.50",  # line 7, of a key that is loaded
     "2024-03-04,s1,apple,7",  # line 8, ragged
 )
-MENDED = {
+MENDED: dict[int, tuple[str, ...]] = {
     6: ("2024-03-03", "s1", "apple", "2", "1.50"),
     7: ("2024-03-01", "s1", "apple", "10", "1.50"),
     8: ("2024-03-04", "s1", "apple", "7", "1.50"),
@@ -63,7 +63,7 @@ def load(source: Source, *uploads: Upload) -> IngestBatch:
     """Deliver the files and do the worker's part; the batch that they became."""
     receipt = receive(source=source, uploads=uploads, via=Via.UPLOAD, actor=None)
     work(receipt.run.pk)
-    return IngestBatch.objects.get(pk=Delivery.objects.get(pk=receipt.delivery.pk).batch_id)
+    return IngestBatch.objects.get(deliveries=receipt.delivery)
 
 
 def rows_of(lines: dict[int, tuple[str, ...]], name: str = "sales.csv") -> list[SheetRow]:
@@ -352,6 +352,6 @@ def test_mend_rows__any_rows_in_any_order__equal_the_right_file_at_once(
             order = order[size:]
         assert demand() == wanted
         newest = batch.replays.order_by("pk").last()
-        last = IngestBatch.objects.get(pk=newest.batch_id) if newest is not None else batch
+        last = IngestBatch.objects.get(deliveries=newest) if newest is not None else batch
         assert sum(state == RowState.OPEN for state in states(batch).values()) == last.rows_rejected
         transaction.set_rollback(True)
