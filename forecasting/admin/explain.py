@@ -58,7 +58,8 @@ def reasons_context(path: ForecastPath, wanted: date | None) -> dict[str, Any] |
 
 
 def _member(member: Member, members: int) -> dict[str, Any]:
-    effects = [part.effect for group in member.groups for part in (group, *group.contributions)]
+    effects = [group.effect for group in member.groups]
+    effects += [one.effect for group in member.groups for one in group.contributions]
     strongest = max(map(abs, effects), default=0.0)
     rows = [_row(group, member, strongest) for group in member.groups]
     return {

@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.engine.backtest import Backtest, Progress, backtest, require_history, rolling_origins
+from forecasting.engine.backtest import Backtest, Progress
 from forecasting.engine.combine import Weights, choose_spec, class_weights, combine
 from forecasting.engine.conformal import Calibration, NoResiduals
-from forecasting.engine.panel import Panel, classify
+from forecasting.engine.panel import Panel
 from forecasting.engine.scores import ScoreSet, score_frame
-from forecasting.engine.train import WEEK_STEPS, SearchConfig
+from forecasting.engine.train import WEEK_STEPS, SearchConfig, config_backtest
 from forecasting.engine.types import ModelSpec
 
 ENSEMBLE, CHOSEN = "ensemble", "chosen"
@@ -104,11 +104,9 @@ def rolling_table(
 
     Raises HistoryTooShort, NoUsableSeries, MissingRegressor.
     """
-    base = config.base_spec(panel)
-    require_history(panel, base, config.origins, config.step, config.gap)
-    origins = rolling_origins(panel.last_day, config.horizon, config.origins, config.step, config.gap, panel.grain)
-    fits = len(origins) * len(base.families)
-    steps = fits + len(base.families) + 2
+    families = config.families
+    fits = config.origins * len(families)
+    steps = fits + len(families) + 2
 
     def tell(done: int, message: str) -> None:
         if progress is not None:
@@ -117,10 +115,9 @@ def rolling_table(
     def fitted(done: int, total: int, message: str) -> None:
         tell(done, message)
 
-    result = backtest(panel, base, origins, gap=config.gap, executor=executor, progress=fitted)
-    classes = classify(panel.upto(origins[0])).reindex(panel.ids).fillna(classify(panel))
+    base, result, classes = config_backtest(panel, config, progress=fitted, executor=executor)
     lines = []
-    for number, name in enumerate(base.families):
+    for number, name in enumerate(families):
         lines.append(_family_line(result, name, base, classes))
         tell(fits + number + 1, f"scores of {name}")
     lines.append(_combined_line(ENSEMBLE, result, base, classes, lambda rest: class_weights(rest, classes)))
@@ -130,7 +127,7 @@ def rolling_table(
     tell(steps, "scores of the choice")
     return RollingTable(
         contenders=tuple(lines),
-        origins=tuple(origins),
+        origins=result.origins,
         horizon=config.horizon,
         gap=config.gap,
         grain=panel.grain,

@@ -102,6 +102,20 @@ class Assessment:
     holdout_days: int
 
 
+def config_backtest(
+    panel: Panel, config: SearchConfig, *, progress: Progress | None = None, executor: Executor | None = None
+) -> tuple[ModelSpec, Backtest, pd.Series]:
+    """The spec that holds all families of `config`, its backtest on the rolling origins, and the demand class of each
+    series (of the days before the first origin; for a series that began later, of all its days). Raises as `search`.
+    """
+    base = config.base_spec(panel)
+    require_history(panel, base, config.origins, config.step, config.gap)
+    origins = rolling_origins(panel.last_day, config.horizon, config.origins, config.step, config.gap, panel.grain)
+    result = backtest(panel, base, origins, gap=config.gap, executor=executor, progress=progress)
+    classes = classify(panel.upto(origins[0])).reindex(panel.ids).fillna(classify(panel))
+    return base, result, classes
+
+
 def search(
     panel: Panel, config: SearchConfig, *, progress: Progress | None = None, executor: Executor | None = None
 ) -> SearchOutcome:
@@ -109,11 +123,7 @@ def search(
 
     Raises HistoryTooShort, NoUsableSeries, MissingRegressor.
     """
-    base = config.base_spec(panel)
-    require_history(panel, base, config.origins, config.step, config.gap)
-    origins = rolling_origins(panel.last_day, config.horizon, config.origins, config.step, config.gap, panel.grain)
-    result = backtest(panel, base, origins, gap=config.gap, executor=executor, progress=progress)
-    classes = classify(panel.upto(origins[0])).reindex(panel.ids).fillna(classify(panel))
+    base, result, classes = config_backtest(panel, config, progress=progress, executor=executor)
     spec, sweep, reason = choose_spec(result, base, classes)
     return SearchOutcome(
         spec=spec,
@@ -262,6 +272,6 @@ def cost_evidence(champion: Assessment, candidate: Assessment, *, seed: int = 20
 
 
 __all__ = [
-    "Assessment", "Evaluation", "SearchConfig", "SearchOutcome", "assess", "cost_evidence", "evaluate",
-    "evaluate_backtest", "fit", "holdout_forecasts", "holdout_origins", "naive_forecasts", "search",
+    "Assessment", "Evaluation", "SearchConfig", "SearchOutcome", "assess", "config_backtest", "cost_evidence",
+    "evaluate", "evaluate_backtest", "fit", "holdout_forecasts", "holdout_origins", "naive_forecasts", "search",
 ]  # fmt: skip

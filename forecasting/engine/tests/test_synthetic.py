@@ -29,8 +29,9 @@ def test_retail__same_seed__same_numbers_and_another_seed_others(truth):
 def test_retail__nothing_planned_ahead__plan_ends_with_the_history():
     short = retail(RetailShape(series=3, days=30, stores=1, ahead=0))
     assert short.demand.shape == short.mean.shape == (3, 30)
-    assert short.panel().future is not None and short.panel().days == 30  # the plan of past days only
-    assert short.panel().future["ds"].max() == short.panel().history["ds"].max()
+    panel = short.panel()
+    assert panel.future is not None and panel.days == 30
+    assert panel.future["ds"].max() == panel.history["ds"].max()  # the plan of past days only
 
 
 def test_retail__demand__has_the_mean_and_the_spread_it_was_drawn_from(truth):
