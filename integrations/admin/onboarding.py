@@ -74,6 +74,10 @@ class OnboardingDraftAdmin(BaseAdmin):
     def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
         return [("Bring in data", self.url("add"))]
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        # The button says what it does; the theme's plus sign beside it would lead to the same page.
+        return super().changelist_view(request, {"has_add_permission": False, **(extra_context or {})})
+
     @display(description="State", ordering="state")
     def state_badge(self, draft: OnboardingDraft) -> SafeString:
         tones = {DraftState.OPEN: "info", DraftState.DELIVERED: "good"}

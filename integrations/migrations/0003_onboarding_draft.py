@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'onboarding',
-                'verbose_name_plural': 'bring in data',
+                'verbose_name_plural': 'onboardings',
                 'ordering': ['-changed_at'],
             },
         ),

@@ -69,7 +69,7 @@ class OnboardingDraft(models.Model):
     class Meta:
         ordering = ["-changed_at"]
         verbose_name = "onboarding"
-        verbose_name_plural = "bring in data"
+        verbose_name_plural = "onboardings"
         constraints = [
             models.CheckConstraint(
                 condition=Q(state__in=["open", "delivered", "discarded"]), name="integrations_draft_state_known"
