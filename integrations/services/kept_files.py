@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -96,3 +98,12 @@ def sweep_orphans(*, older_than_hours: float = 24.0) -> int:
                 default_storage.delete(path)
                 swept += 1
     return swept
+
+
+def sweep_incoming(*, older_than_hours: float = 24.0) -> int:
+    """Delete what killed web processes left in the folder of uploads that are still arriving."""
+    before = time.time() - older_than_hours * 3600
+    left = [path for path in Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*.upload*") if path.stat().st_mtime < before]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)

@@ -38,14 +38,12 @@ def settle_rows(*, delivery: Delivery, batch: IngestBatch) -> None:
     # The batch may have been loaded before from files of other names.
     by_hash = dict(delivery.files.values_list("sha256", "name"))
     counts = {by_hash.get(file.sha256, file.name): file.rows_rejected for file in batch.files.all()}
+    found: dict[str, dict[int, _Rejected]] = {}
+    for row in RejectedRow.objects.filter(batch_file__batch=batch).select_related("batch_file").iterator(_AT_ONCE):
+        name = by_hash.get(row.batch_file.sha256, row.batch_file.name)
+        found.setdefault(name, {})[row.line] = _Rejected(row.column, row.reason, row.raw)
     for file in root.files.all():
-        rejected = {
-            row.line: _Rejected(row.column, row.reason, row.raw)
-            for row in RejectedRow.objects.filter(batch_file__batch=batch)
-            .select_related("batch_file")
-            .iterator(chunk_size=_AT_ONCE)
-            if by_hash.get(row.batch_file.sha256, row.batch_file.name) == file.name
-        }
+        rejected = found.get(file.name, {})
         listed_all = len(rejected) == counts.get(file.name, 0)
         changed: list[RejectedRow] = []
         known: set[int] = set()

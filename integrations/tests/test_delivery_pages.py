@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -205,7 +206,15 @@ def test_sweep_orphans__file_that_no_row_names__is_deleted_when_it_is_old(till: 
     assert (sweep_orphans(), sweep_orphans(older_than_hours=-1), len(stored_files(storage_folder))) == (0, 1, 1)
 
 
-def test_drop_old_files_command__every_tenant__says_what_it_did(till: Source) -> None:
+def test_drop_old_files_command__every_tenant__says_what_it_did(
+    till: Source, settings: Settings, tmp_path: Path
+) -> None:
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path
+    (tmp_path / "new.upload.csv").write_bytes(b"x")
+    old = tmp_path / "old.upload.csv"
+    old.write_bytes(b"x")
+    os.utime(old, (0, 0))
     out = io.StringIO()
     call_command("drop_old_files", "alpha", "--days", "30", stdout=out)
     assert out.getvalue().startswith("alpha: 0 files dropped")
+    assert out.getvalue().endswith("1 broken-off uploads deleted\n") and not old.exists()

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django_tenants.utils import get_public_schema_name, schema_context
 
-from integrations.services.kept_files import drop_old_files, sweep_orphans
+from integrations.services.kept_files import drop_old_files, sweep_incoming, sweep_orphans
 from tenants.models import Tenant
 
 
@@ -26,3 +26,4 @@ class Command(BaseCommand):
             with schema_context(name):
                 dropped, swept = drop_old_files(days=options["days"]), sweep_orphans()
             self.stdout.write(f"{name}: {dropped} files dropped, {swept} left behind by killed processes deleted")
+        self.stdout.write(f"{sweep_incoming()} broken-off uploads deleted")
