@@ -21,6 +21,13 @@ class LimitedUploadHandler(FileUploadHandler):
     def __init__(self, request: HttpRequest | None = None) -> None:
         super().__init__(request)
         self._file = self._all = 0
+        self._hopeless = False
+
+    def handle_raw_input(
+        self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: Any = None
+    ) -> None:  # the framework's own names
+        """A request that announces more than all its files may have is refused at its first file."""
+        self._hopeless = content_length > (_FILES_AT_ONCE + 1) * settings.UPLOAD_MAX_BYTES
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
@@ -29,7 +36,8 @@ class LimitedUploadHandler(FileUploadHandler):
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         self._file += len(raw_data)
         self._all += len(raw_data)
-        if self._file > settings.UPLOAD_MAX_BYTES or self._all > _FILES_AT_ONCE * settings.UPLOAD_MAX_BYTES:
+        most = settings.UPLOAD_MAX_BYTES
+        if self._hopeless or self._file > most or self._all > _FILES_AT_ONCE * most:
             if self.request is not None:
                 self.request.upload_refused = self.file_name or "The file"  # type: ignore[attr-defined]  # ours, read below
             raise StopUpload(connection_reset=False)  # the rest is read and thrown away, so that the answer arrives

@@ -133,6 +133,9 @@ class _Mend:
             self.problems.append(f"{place} has no cell left. Leave the row out instead, with a reason.")
             return False
         row.mended_text = _text(cells, now, original)
+        if "\0" in row.mended_text:
+            self.problems.append(f"{place} has a NUL sign in a cell. Take it out.")
+            return False
         if row.mended_text.count("\n") > row.raw.count("\n"):
             self.problems.append(f"{place} has a line break in a cell. Take it out.")
             return False
@@ -192,7 +195,8 @@ def leave_out_rows(*, batch_id: int, row_ids: Sequence[int], reason: str, actor:
 
     Raises ``MendRefused`` for a row that is loaded or being loaded, ``ReasonMissing``, ``RoleRequired``.
     """
-    if not reason.strip():
+    reason = reason.replace("\0", "").strip()
+    if not reason:
         raise ReasonMissing()
     root = _lock_root(batch_id, actor)
     rows = list(_chosen(root, row_ids))
@@ -202,7 +206,7 @@ def leave_out_rows(*, batch_id: int, row_ids: Sequence[int], reason: str, actor:
             raise MendRefused([f"{_place(row)} is being loaded; wait for that."])
         if row.state != RowState.OPEN:
             raise TransitionRefused(_place(row), row.get_state_display().lower(), "left out")
-        row.state, row.note = RowState.LEFT_OUT, reason.strip()[:2000]
+        row.state, row.note = RowState.LEFT_OUT, reason[:2000]
         row.changed_by_name, row.changed_at = actor_name(actor), timezone.now()
     RejectedRow.objects.bulk_update(rows, ["state", "note", "changed_by_name", "changed_at"], batch_size=_AT_ONCE)
     _record_rows("rows.left_out", root, rows, reason, actor)

@@ -77,6 +77,9 @@ def test_upload__nothing_or_unusable_or_too_large__keeps_the_form_and_says_why(
     settings.UPLOAD_MAX_BYTES = 60
     large = admin.post(url("source_upload", till.pk), {"files": [sales(*GOOD)]})
     assert large.status_code == 413 and "Split it by period" in large.content.decode()
+    settings.UPLOAD_MAX_BYTES = 100  # a request that is announced as larger than all its files may be
+    announced = admin.post(url("source_upload", till.pk), {"filler": "x" * 1000, "files": [sales(*GOOD[:1])]})
+    assert announced.status_code == 413
     assert (Delivery.objects.count(), stored_files(storage_folder)) == (0, [])
 
 

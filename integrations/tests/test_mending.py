@@ -222,6 +222,7 @@ def test_mend_rows__gzip_in_another_encoding__is_written_as_it_was(sink: ProbeSi
         ({99: MENDED[6]}, "is no rejected row"),
         ({6: ("", "", "", "", "")}, "no cell left"),
         ({6: ("2024-03-03", "s1", "ap\nple", "2", "1.50")}, "line break"),
+        ({6: ("2024-03-03", "s1", "ap\0ple", "2", "1.50")}, "NUL sign"),
     ],
 )
 def test_mend_rows__what_cannot_be_mended__changes_nothing(
