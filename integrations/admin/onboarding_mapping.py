@@ -224,12 +224,33 @@ def _problems(draft: OnboardingDraft, columns: list[Column], answers: MappingAns
                 f"{' and '.join(headings)} are both “{FIELD_LABELS[target]}”. Choose one of them; adding two columns "
                 "up needs an export that does so."
             )
+    problems += [
+        f"{_short(column.heading)} cannot be used as it is called: {why}. Give it another heading in the export."
+        for column in columns
+        if answers.targets.get(column.heading) and (why := _unusable(column.heading))
+    ]
     question = date_question(draft, columns, answers)
     if question is not None and question["ambiguous"] and question["chosen"] is None:
         problems.append("Say how the dates are meant: the sample can be read in more than one way.")
     if answers.date_format == "other" and not answers.date_other.strip():
         problems.append("Write down how the dates are written, such as %d.%m.%Y, or choose one of the ways above.")
     return problems
+
+
+def _unusable(heading: str) -> str:
+    """Why a contract cannot name this column; empty where it can."""
+    if not heading:
+        return "it has no heading"
+    if len(heading) > 200:
+        return "its heading is longer than 200 signs"
+    if "://" in heading:
+        return "its heading holds an address"
+    return "its heading holds a line break or another control sign" if any(ord(sign) < 32 for sign in heading) else ""
+
+
+def _short(heading: str) -> str:
+    text = " ".join(heading.split())
+    return f"The column “{text[:40]}{'…' if len(text) > 40 else ''}”" if text else "A column"
 
 
 # --- dates -----------------------------------------------------------------------------------------------------------

@@ -224,6 +224,17 @@ def test_mapping__one_field_twice__is_refused_in_words(client: Client, draft: On
     assert {column.target for group in page.context["groups"] for column in group["columns"]} >= {"quantity"}
 
 
+@pytest.mark.parametrize(
+    ("heading", "said"), [("", "no heading"), ("d" * 300, "longer"), ("http://x", "address"), ('"a\nb"', "line break")]
+)
+def test_mapping__heading_that_no_contract_can_name__is_told_in_words(
+    client: Client, draft: OnboardingDraft, heading: str, said: str
+) -> None:
+    _attach(client, draft, SALES.replace(b"day", heading.encode(), 1))
+    page = _post(client, "mapping", draft, date_format="iso8601", **_targets())
+    assert page.status_code == 200 and said in " ".join(page.context["problems"])
+
+
 def test_mapping__ambiguous_dates__must_be_chosen(client: Client, draft: OnboardingDraft) -> None:
     _attach(client, draft, b"day,shop,item,pieces\n03/04/2024,s1,apple,1\n05/06/2024,s1,apple,2\n")
     page = _post(client, "mapping", draft, **_targets())
