@@ -70,7 +70,7 @@ def read_sheet(stream: Stream) -> Iterator[SheetRow]:
     start = stream.read(64 * 1024)
     encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     rest: io.RawIOBase = _Rest(start, stream)
-    text = io.TextIOWrapper(io.BufferedReader(rest), encoding=encoding, newline="")  # type: ignore[type-var]  # any raw stream will do
+    text = io.TextIOWrapper(io.BufferedReader(rest), encoding=encoding, newline="")
     try:
         first = text.readline()
         reader = csv.reader(_chain(first, text), delimiter=_delimiter(first), strict=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
+from django_tenants.utils import schema_context
 from pytest_django import DjangoCaptureOnCommitCallbacks
 from pytest_django.fixtures import Settings
 
@@ -33,11 +36,24 @@ from integrations.services.deliveries import Receipt, Upload, Via, receive
 from integrations.services.delivery_life import change_state, discard_delivery
 from integrations.services.sources import pause_source, resume_source, source_of_contract
 from integrations.services.spool import safe_name
-from integrations.tests.conftest import BAD, GOOD, ProbeSink, probe_rows, stored_files, till_source, upload, work
+from integrations.tests.conftest import (
+    BAD,
+    GOOD,
+    ProbeSink,
+    make_probe_table,
+    probe_rows,
+    stored_files,
+    till_source,
+    upload,
+    work,
+)
 from ledger.errors import DomainError, TransitionRefused
+from ledger.execution import execute
 from ledger.models import Run, RunState
+from ledger.schema import connection
 from ledger.services import runs
 from tenants.errors import RoleRequired
+from tenants.models import Tenant
 from tenants.roles import Role as TenantRole
 
 
@@ -315,3 +331,35 @@ def test_delivery__loaded_without_a_batch__is_refused_by_the_database(till: Sour
     send(till, upload(*GOOD))
     with pytest.raises(IntegrityError, match="loaded_as_batch"), transaction.atomic():
         Delivery.objects.update(state="loaded")
+
+
+def test_order__three_workers_with_the_messages_in_reverse__read_one_after_another(
+    throwaway: Tenant, registered_sink: ProbeSink, contract: DataContract
+) -> None:
+    make_probe_table()
+    own = DataContract.model_validate({**contract.model_dump(mode="json"), "tenant": throwaway.schema_name})
+    source = till_source(own)
+    receipts = [send(source, upload(f"2024-03-01,s1,apple,{number},1.50")) for number in (1, 2, 3, 4)]
+
+    def worker(found: list[Receipt]) -> None:
+        try:
+            for _ in range(200):
+                told = [execute(throwaway.schema_name, str(receipt.run.pk)) for receipt in found]
+                with schema_context(throwaway.schema_name):
+                    if not Run.objects.filter(state__in=["queued", "running"]).exists():
+                        return
+                if "succeeded" not in told:
+                    time.sleep(0.05)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=worker, args=(receipts[::-1],)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    connection.set_tenant(throwaway)
+    batches = [delivery.batch_id for delivery in Delivery.objects.order_by("pk")]
+    assert None not in batches and batches == sorted(batches, key=lambda pk: pk or 0)
+    assert probe_rows() == [("s1", "apple", "2024-03-01", 4.0, batches[-1])]
+    assert set(Run.objects.values_list("state", "attempt")) == {("succeeded", 1)}
