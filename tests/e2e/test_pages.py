@@ -24,6 +24,8 @@ PAGES = {
     "events": "/admin/ledger/auditevent/",
     "sources": "/admin/integrations/source/",
     "batches": "/admin/integrations/ingestbatch/",
+    "deliveries": "/admin/integrations/delivery/",
+    "rejected rows": "/admin/integrations/rejectedrow/",
 }
 
 
