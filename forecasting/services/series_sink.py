@@ -73,8 +73,9 @@ class SeriesWriter:
         asked = [name for name in names if name not in self._had_series]
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT name FROM unnest(%s::text[]) AS name"
-                " WHERE EXISTS (SELECT FROM forecasting_series WHERE store_id = name)",
+                # In the order of the key and the first only, so that each name is one probe of the key's index.
+                "SELECT name FROM unnest(%s::text[]) AS name, LATERAL (SELECT FROM forecasting_series"
+                " WHERE store_id = name ORDER BY store_id, product_id LIMIT 1) AS found",
                 [asked],
             )
             had = {name for (name,) in cursor.fetchall()}
