@@ -6,7 +6,7 @@ MANAGE := $(PY) manage.py
 PORT ?= 8000
 export PORT
 
-.PHONY: run demo test e2e lint format types imports bench lock docs clean help
+.PHONY: run demo test nightly e2e lint format types imports bench lock docs clean help
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | sort
@@ -31,6 +31,9 @@ demo: $(VENV)/.installed ## The same without serving; writes build/demo.json
 
 test: $(VENV)/.installed-dev ## All tests but the browser's
 	$(PY) -m pytest -n 2 --dist loadfile
+
+nightly: $(VENV)/.installed-dev ## More than 2,000 generated batches (minutes)
+	$(PY) -m pytest -m nightly integrations
 
 e2e: $(VENV)/.installed-dev ## Browser tests (needs Debian's chromium)
 	$(PY) -m pytest -m e2e tests/e2e
