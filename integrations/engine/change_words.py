@@ -16,9 +16,9 @@ BREAKS: dict[str, str] = {
     "grain": "Figures loaded so far are {old}, from now on {new}: the history would mix days and weeks, and forecasts "
     "would jump.",
     "timezone": "Days were those of {old}, from now on those of {new}: sales around midnight move to another day.",
-    "timezone_handling": "The day of a sale with a time was found by {old}, from now on by {new}: sales near midnight "
-    "move to another day, so days before and after do not compare.",
-    "quantity_sign_policy": "Negative quantities followed {old}, from now on {new}: sales and returns loaded so far were "
+    "timezone_handling": "The day of a sale with a time was found by {old}, from now on by {new}: sales near "
+    "midnight move to another day, so days before and after do not compare.",
+    "quantity_sign_policy": "Negative quantities followed {old}, from now on {new}: sales and returns so far were "
     "counted another way.",
     "country_code": "Holidays were those of {old}, from now on those of {new}: what was learnt of them no longer fits.",
     "currency": "Prices and costs loaded so far are in {old}, from now on in {new}: they cannot be compared.",
@@ -31,8 +31,8 @@ BREAKS: dict[str, str] = {
     "id_normalization": "{field} is written another way from now on: the same one may appear as two, and its history "
     "would break off.",
     "null_policy": "Empty cells of {field} {old}; from now on they {new}: figures before and after do not compare.",
-    "dedupe_policy": "Several rows of one store, product and day followed {old}, from now on {new}: the same file gives "
-    "other figures than before.",
+    "dedupe_policy": "Several rows of one store, product and day followed {old}, from now on {new}: the same file "
+    "gives other figures than before.",
     "missing_days": "A day without a row meant {old}, from now on {new}: the whole history is read another way, and "
     "forecasts would jump.",
     "covariates": "{name} was known as {old}, from now on as {new}: what was learnt with it no longer fits.",

@@ -9,10 +9,8 @@ from integrations.engine.profile import ColumnProfile
 
 _SALES = """sale sales sold s v verkauf vente venta vendita venda verkoop sprzedaz sprzedaż satis satış pos normal
 purchase buy"""
-_RETURNS = """gutschrift storno avoir remboursement devolución devolucion devolução reso rimborso retour zwrot iade
-void exchange"""
 _SALE_WORDS = frozenset(_SALES.split())
-_RETURN_WORDS = RETURN_WORDS | frozenset(_RETURNS.split())
+_RETURN_WORDS = RETURN_WORDS | {"void", "exchange"}
 
 
 @dataclass(frozen=True, slots=True)

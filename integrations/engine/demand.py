@@ -39,6 +39,16 @@ RETURN_WORDS = frozenset(
         "retour",
         "rückgabe",
         "devolucion",
+        "devolución",
+        "devolução",
+        "storno",
+        "gutschrift",
+        "avoir",
+        "remboursement",
+        "reso",
+        "rimborso",
+        "zwrot",
+        "iade",
     )
 )
 _PRICES = ("unit_price", "unit_cost")

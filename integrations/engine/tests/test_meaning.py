@@ -37,6 +37,12 @@ def test_meaning__words_for_returns__are_listed() -> None:
     assert (found.sign_policy.value, found.return_words) == ("allow_negative_returns", ("Return",))
 
 
+@pytest.mark.parametrize("word", ["Storno", "Gutschrift", "Avoir", "Devolución", "Reso", "Zwrot", "iade", "Retour"])
+def test_meaning__returns_in_other_languages__are_known(word: str) -> None:
+    rows = [[day, "1", "a", "2", "1.50", word if at == 2 else "X"] for at, day in enumerate(days(6))]
+    assert meaning(rows, kind="transaction_type").return_words == (word,)
+
+
 def test_meaning__no_negatives__asks_for_none() -> None:
     assert meaning([[day, "1", "a", "2", "1.50"] for day in days(9)]).sign_policy.value == "non_negative"
 
