@@ -81,7 +81,7 @@ def retail_demand(shape: RetailShape) -> pa.Table:
 
 
 def load(
-    demand: pa.Table,
+    demand: pa.Table | Pieces,
     *,
     contract: DataContract | None = None,
     batch_id: int = 1,
@@ -90,7 +90,7 @@ def load(
     replaces: frozenset[int] = frozenset(),
 ) -> LoadResult:
     return demand_sink()(
-        demand=Pieces.of(demand),
+        demand=demand if isinstance(demand, Pieces) else Pieces.of(demand),
         future=future,
         stores=None,
         products=products,

@@ -94,3 +94,35 @@ def test_load__while_another_load_of_the_series_is_not_committed__waits_and_corr
     results = while_uncommitted(throwaway, partial(load, plain, batch_id=1), partial(load, doubled, batch_id=2))
     assert [result.days_written for result in results] == [10, 10]
     assert set(Demand.objects.values_list("batch_id", flat=True)) == {2}
+
+
+def test_series__deleted_while_its_days_are_not_committed__waits_and_is_refused(throwaway):
+    load(make_demand(stores=1, products=1, days=1))
+    series = Series.objects.get()
+    Demand.objects.all().delete()
+
+    def write() -> None:
+        Demand.objects.create(series_id=series.pk, date=FIRST, quantity=1, batch_id=2)
+
+    def delete() -> str:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("DELETE FROM forecasting_series")
+        except IntegrityError as problem:
+            return str(problem)
+        return "deleted"
+
+    assert "delete its days first" in while_uncommitted(throwaway, write, delete)[1]
+    assert Demand.objects.count() == 1
+
+
+def test_days__of_series_far_apart__are_checked_one_by_one(alpha):
+    load(make_demand(stores=2, products=2, days=1))
+    ids = sorted(Series.objects.values_list("pk", flat=True))
+    Demand.objects.all().delete()
+    Series.objects.filter(pk=ids[1]).delete()
+    days = [Demand(series_id=pk, date=FIRST, quantity=1, batch_id=1) for pk in ids]
+    with pytest.raises(IntegrityError, match="1 rows of forecasting_demand name a series"), transaction.atomic():
+        Demand.objects.bulk_create(days)
+    Demand.objects.bulk_create([day for day in days if day.series_id != ids[1]])
+    assert Demand.objects.count() == 3

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from forecasting.models import Demand, KnownFuture, Series
 from forecasting.tests.synthetic import DAYS, FIRST, LAST, load, make_contract, make_demand
+from integrations.engine.pieces import Pieces
 
 
 def test_load__first_batch__series_and_days_are_written(alpha):
@@ -174,3 +175,50 @@ def test_load__mended_delivery__newer_attributes_and_planned_values_stay(alpha):
     assert series.product_attributes == {"brand": "New", "category": "New", "pack": "6"}
     planned = KnownFuture.objects.order_by("date").values_list("values__is_promotional", "batch_id")
     assert list(planned) == [(0.2, 2), (0.3, 3)]
+
+
+def in_pieces(*tables: pa.Table) -> Pieces:
+    pieces = Pieces(tables[0].schema)
+    for table in tables:
+        pieces.append(table)
+    return pieces
+
+
+def test_load__in_pieces_cut_within_a_store__equals_one_table(alpha):
+    whole = make_demand(stores=2, products=3, days=10)
+    result = load(in_pieces(whole.slice(0, 20), whole.slice(20, 30), whole.slice(50)))
+    assert (result.days_written, result.series) == (60, 6)
+    assert (result.first_day, result.last_day) == (FIRST, date(2017, 1, 11))
+    again = load(whole, batch_id=2)
+    assert (again.days_written, Series.objects.count()) == (0, 6)
+    names = [series.pk for series in Series.objects.order_by("store_id", "product_id")]
+    assert names == sorted(names)
+
+
+def test_load__new_products_of_known_and_of_new_stores_in_pieces__each_series_is_once(alpha):
+    load(make_demand(stores=1, products=2, days=5))
+    grown = make_demand(stores=3, products=3, days=5)
+    result = load(in_pieces(grown.slice(0, 25), grown.slice(25)), batch_id=2)
+    assert (result.days_written, result.series, Series.objects.count()) == (45 - 10, 9, 9)
+    assert Demand.objects.filter(batch_id=1).count() == 10
+
+
+def test_load__mended_delivery_in_pieces__only_days_that_no_piece_brings_go(alpha):
+    whole = make_demand(stores=1, products=2, days=4)
+    load(whole)
+    result = load(in_pieces(whole.slice(0, 4), whole.slice(4, 3)), batch_id=2, replaces=frozenset({1}))
+    assert (result.days_written, result.kept_days, Demand.objects.count()) == (1, 0, 7)
+
+
+def test_load__values_that_the_table_gives_itself__are_the_same_as_written_ones(alpha):
+    contract = make_contract(
+        field_map={"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "h": "on_hand_qty"}
+    )
+    plain = {name: [None] * 2 for name in ("on_hand_qty",)}
+    load(make_demand(stores=1, products=1, days=2, **plain), contract=contract)
+    mixed = make_demand(stores=2, products=1, days=2, on_hand_qty=[None, None, None, 0.0])
+    load(mixed, contract=contract, batch_id=2)
+    rows = Demand.objects.order_by("series_id", "date").values_list(
+        "returned_quantity", "on_hand_qty", "stocked_out", "extra", "batch_id"
+    )
+    assert list(rows) == [(0.0, None, False, {}, 1)] * 2 + [(0.0, None, False, {}, 2), (0.0, 0.0, True, {}, 2)]
