@@ -56,6 +56,10 @@ class Workbook:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
+        with path.open("rb") as stream:
+            if stream.read(4) == b"\xd0\xcf\x11\xe0":  # the container of .xls, and of an encrypted .xlsx
+                message = f"{path.name} is an old workbook (.xls), or one with a password."
+                raise FileProblem(adapter("binary_file", message, fix="Save it as .xlsx without a password."))
         with self.guarded():
             self._zip = zipfile.ZipFile(path)
         self.epoch: datetime = CALENDAR_WINDOWS_1900
