@@ -123,7 +123,7 @@ def test_onboard__failed_under_a_new_contract__keeps_the_active_one(
     sink: ProbeSink, contract: DataContract, shop: Shop
 ) -> None:
     onboard(contract=contract, files=shop.write(*GOOD), actor=None)
-    onboard(contract=strict(contract), files=shop.write(*GOOD, *BAD), actor=None)
+    onboard(contract=strict(contract), files=shop.write(*GOOD, *BAD), actor=None, confirm_breaking=True)
     assert list(Contract.objects.order_by("version").values_list("state", flat=True)) == ["active", "draft"]
     assert len(probe_rows()) == 3
 
