@@ -157,10 +157,10 @@ def test_pages__object_of_another_tenant__is_404_for_every_role(
     world: World, beta_tenant: Tenant, client_of: ClientOf
 ) -> None:
     with schema_context("beta"):
-        make_series(40)
         with connection.cursor() as cursor:  # ids that beta has and alpha does not
-            for table in ("forecasting_modelversion", "forecasting_promotionrequest"):
-                cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 5000)", [table])
+            for table in ("forecasting_series", "forecasting_modelversion", "forecasting_promotionrequest"):
+                cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 500000)", [table])
+        make_series(40)
         asked = make_pending_request()
         foreign = {
             Series: Series.objects.latest("pk").pk,
