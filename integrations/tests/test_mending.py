@@ -215,6 +215,25 @@ def test_mend_rows__gzip_in_another_encoding__is_written_as_it_was(sink: ProbeSi
     assert [row[1:] for row in demand()] == [("crème", "2024-03-02", 4.0), ("pâté", "2024-03-01", 1.0)]
 
 
+def test_mend_rows__ndjson__gets_the_value_in_its_own_kind(sink: ProbeSink, contract: DataContract) -> None:
+    body = with_policy(contract, "sum").model_dump(mode="json")
+    body["files"]["transactions"] |= {"format": "ndjson", "pattern": "sales*.ndjson"}
+    good, bad = (
+        f'{{"day": "2024-03-0{day}", "shop": "s1", "sku": "kiwi", "qty": {quantity}, "price": 1.5}}\n'
+        for day, quantity in ((1, 3), (2, '"x"'))
+    )
+    batch = load(
+        till_source(DataContract.model_validate(body)), Upload("sales.ndjson", io.BytesIO((good + bad).encode()))
+    )
+    assert states(batch) == {2: "open"}
+    outcome = mend_rows(
+        batch_id=batch.pk, rows=rows_of({2: ("2024-03-02", "s1", "kiwi", "4", "1.5")}, "sales.ndjson"), actor=None
+    )
+    assert outcome.receipt is not None
+    assert work(outcome.receipt.run.pk) == RunState.SUCCEEDED
+    assert [row[2:] for row in demand()] == [("2024-03-01", 3.0), ("2024-03-02", 4.0)]
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
