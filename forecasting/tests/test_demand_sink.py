@@ -214,8 +214,7 @@ def test_load__values_that_the_table_gives_itself__are_the_same_as_written_ones(
     contract = make_contract(
         field_map={"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "h": "on_hand_qty"}
     )
-    plain = {name: [None] * 2 for name in ("on_hand_qty",)}
-    load(make_demand(stores=1, products=1, days=2, **plain), contract=contract)
+    load(make_demand(stores=1, products=1, days=2, on_hand_qty=[None, None]), contract=contract)
     mixed = make_demand(stores=2, products=1, days=2, on_hand_qty=[None, None, None, 0.0])
     load(mixed, contract=contract, batch_id=2)
     rows = Demand.objects.order_by("series_id", "date").values_list(

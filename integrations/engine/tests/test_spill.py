@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -51,7 +52,7 @@ def judged(folder: Path, text: str, patch: pytest.MonkeyPatch, *, held: int, pie
         ("rejected.HELD_SIGNS", held),
     ):
         patch.setattr(f"integrations.engine.{name}", value)
-    extra = {"extra_regressors": ["temp"], "covariates": {"historic_only": ["temp"]}}
+    extra: dict[str, Any] = {"extra_regressors": ["temp"], "covariates": {"historic_only": ["temp"]}}
     return read(folder, text, field_map=FIELDS, dq_thresholds=LIMITS, **extra, **policies)
 
 
