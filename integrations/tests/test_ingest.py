@@ -11,10 +11,17 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from integrations.engine.changes import compare_contracts
 from integrations.engine.contract import DataContract, Role, load_contract
 from integrations.engine.pieces import Pieces
 from integrations.engine.types import ConservationBroken
-from integrations.errors import FileChangedWhileRead, FileUnusable, SourcePaused, TooManyUnits
+from integrations.errors import (
+    BreakingChangeUnconfirmed,
+    FileChangedWhileRead,
+    FileUnusable,
+    SourcePaused,
+    TooManyUnits,
+)
 from integrations.models import BatchFile, Contract, IngestBatch, RejectedRow, Source
 from integrations.services.conservation import UnitsBroken, assert_conserved
 from integrations.services.contracts import activate_contract, save_contract
@@ -124,8 +131,14 @@ def test_ingest_files__same_files_under_another_contract__is_a_new_batch(
     other = DataContract.model_validate(
         {**contract.model_dump(mode="json"), "unit_map": {"quantity": {"multiplier": 10}}}
     )
-    assert not ingest(other, files).repeated
-    assert [row[3] for row in probe_rows()] == [50.0, 40.0, 10.0]
+    row = save_contract(source=Source.objects.get(), contract=other, actor=None)
+    with pytest.raises(BreakingChangeUnconfirmed):
+        ingest_files(contract_row=row, files=files, actor=None, activate=True)
+    assert [found[3] for found in probe_rows()] == [5.0, 4.0, 1.0]
+    agreed = compare_contracts(contract, other).digest
+    outcome = ingest_files(contract_row=row, files=files, actor=None, activate=True, confirmed=agreed)
+    assert not outcome.repeated
+    assert [found[3] for found in probe_rows()] == [50.0, 40.0, 10.0]
 
 
 def test_ingest_files__failed_files_again__are_judged_again(
