@@ -341,7 +341,7 @@ def test_csv__day_outside_of_any_trade__is_a_rejected_row(tmp_path, cell):
 
 def test_xlsx__day_outside_of_any_trade__is_a_rejected_row(tmp_path):
     table: list[list[object]] = [
-        HEAD.strip().split(","),
+        [*HEAD.strip().split(",")],
         [date(9999, 12, 31), "A", "milk", 1, 1],
         [date(2017, 1, 2), "A", "milk", 1e300, 1],
     ]
