@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from integrations.admin.onboarding import OnboardingDraftAdmin
 
 _KNOWN = {"covariates": "known_future", "products": "static", "stores": "static"}
+_FLAG_WORDS = frozenset(("true", "false", "t", "f", "yes", "no", "y", "n"))
 _AHEAD = ("unit_price", "is_promotional", "is_holiday")
 
 
@@ -154,6 +155,7 @@ def changes_of(draft: OnboardingDraft, columns: list[Column], answers: MappingAn
     mapping = {heading: target for heading, target in mapping_of(draft.body).items() if heading not in shown}
     before, named = mapping_of(draft.body), set(CANONICAL_FIELDS)
     extras: list[str] = []
+    flags: list[str] = []
     known: dict[str, str] = {}
     for column in columns:
         target = answers.targets.get(column.heading, "")
@@ -162,6 +164,8 @@ def changes_of(draft: OnboardingDraft, columns: list[Column], answers: MappingAn
             kept = old is not None and old in (draft.body.get("extra_regressors") or ())
             target = old if kept and old else _extra_name(column.heading, named)
             extras.append(target)
+            if column.samples and {sample.lower() for sample in column.samples} <= _FLAG_WORDS:
+                flags.append(target)
             if column.role in _KNOWN:
                 known[target] = _KNOWN[column.role]
         if target in _AHEAD and "covariates" in (column.role, *column.other_roles):
@@ -170,6 +174,8 @@ def changes_of(draft: OnboardingDraft, columns: list[Column], answers: MappingAn
             mapping[column.heading] = target
             named.add(target)
     changes = with_mapping(draft.body, mapping, extras, known)
+    if flags:
+        changes["type_map"] = {**changes.get("type_map", {}), **dict.fromkeys(flags, "bool")}
     asked = answers.asked_format or _only_format(draft, columns, answers)
     if asked:
         changes["date_format"] = asked

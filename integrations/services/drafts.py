@@ -184,17 +184,17 @@ def touch_draft(draft: OnboardingDraft, *, actor: AbstractBaseUser, reached: str
 
 
 def end_draft(draft: OnboardingDraft, state: DraftState, *, actor: AbstractBaseUser) -> None:
-    """Close a locked draft; its sample files leave the storage when the transaction commits."""
+    """Close a locked draft; its sample and the rows it left out leave the storage when the transaction commits."""
     if state not in DRAFT_TRANSITIONS[draft.state]:
         raise TransitionRefused(str(draft), draft.state, state)
     draft.state = state
-    paths = list(draft.files.values_list("path", flat=True))
+    paths = [*draft.files.values_list("path", flat=True), draft.check_report.get("rejected_path", "")]
     touch_draft(draft, actor=actor)
     transaction.on_commit(lambda: _forget(paths), robust=True)
 
 
 def _forget(paths: list[str]) -> None:
-    for path in paths:
+    for path in filter(None, paths):
         default_storage.delete(path)
 
 

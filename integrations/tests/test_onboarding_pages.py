@@ -252,6 +252,16 @@ def test_mapping__further_figure__becomes_a_regressor_with_a_plain_name(client: 
     assert draft.body["covariates"]["historic_only"] == ["h_chst_c"]
 
 
+def test_mapping__further_column_of_yes_and_no__is_read_as_a_flag(client: Client, draft: OnboardingDraft) -> None:
+    content = b"day;shop;item;pieces;open\n2024-03-14;s1;apple;3;yes\n2024-03-15;s1;apple;4;no\n"
+    _attach(client, draft, content)
+    _post(client, "mapping", draft, **_targets(**{"map-4": "+"}))
+    draft.refresh_from_db()
+    assert draft.body["type_map"] == {"open": "bool"} and draft.body["extra_regressors"] == ["open"]
+    page = client.get(_url("mapping", draft))
+    assert not any(cell["problem"] for row in page.context["preview"]["rows"] for cell in row["cells"])
+
+
 def test_mapping__figure_of_the_known_ahead_file__is_known_ahead(client: Client, draft: OnboardingDraft) -> None:
     _attach(client, draft)
     plan = b"day;shop;promo\n2024-04-01;s1;1\n2024-04-02;s1;0\n"
