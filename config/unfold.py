@@ -91,11 +91,15 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """A tenant's sidebar; Approvals carries the number of requests that wait."""
+    """A tenant's sidebar; Approvals and Changed columns carry the number of what waits."""
     from forecasting.models import PromotionRequest, RequestState
+    from integrations.models import DriftItem
+    from integrations.models.drift import DriftState
 
     waiting = PromotionRequest.objects.filter(state=RequestState.PENDING).count()
     badge = {"badge": str(waiting), "badge_variant": "warning"} if waiting else {}
+    changed = DriftItem.objects.filter(state=DriftState.OPEN).count()
+    held = {"badge": str(changed), "badge_variant": "warning"} if changed else {}
     return [
         _group(
             "",
@@ -129,6 +133,8 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Deliveries", "local_shipping", "admin:integrations_delivery_changelist"),
             _item("Batches", "inventory_2", "admin:integrations_ingestbatch_changelist"),
             _item("Rejected rows", "rule", "admin:integrations_rejectedrow_changelist"),
+            _item("Changed columns", "difference", "admin:integrations_driftitem_changelist", **held),
+            _item("SFTP connections", "cloud_sync", "admin:integrations_sftpconnection_changelist"),
             _item("API tokens", "key", "admin:integrations_apitoken_changelist"),
         ),
         _group(

@@ -19,9 +19,11 @@ from integrations.models import (
     Contract,
     Delivery,
     DeliveryFile,
+    DriftItem,
     IngestBatch,
     OnboardingDraft,
     RejectedRow,
+    SftpConnection,
     Source,
 )
 from integrations.services.drafts import create_draft
@@ -131,4 +133,13 @@ def _delivery() -> tuple[IngestBatch, Contract]:
         source=source, via="upload", state="loaded", content_sha256="e" * 64, batch=batch, contract=contract
     )
     DeliveryFile.objects.create(delivery=delivery, role="transactions", name="sales.csv", sha256="d" * 64, bytes=99)
+    held = Delivery.objects.create(
+        source=source, via="sftp", state="held", content_sha256="f" * 64, problem="New column"
+    )
+    DeliveryFile.objects.create(delivery=held, role="transactions", name="more.csv", sha256="0" * 64, bytes=99)
+    new = {"role": "transactions", "kind": "new", "column": "weather", "before": None, "after": "text", "field": None}
+    DriftItem.objects.create(
+        source=source, delivery=held, contract=contract, changes=[new], columns={"transactions": {"weather": "text"}}
+    )
+    SftpConnection.objects.create(source=source, host="sftp.example.com", username="shop")
     return batch, draft

@@ -19,14 +19,24 @@ from django_tenants.utils import schema_context
 from forecasting.models import ModelVersion, PromotionRequest, Series
 from forecasting.tests.admin_world import World, make_world
 from forecasting.tests.factories import make_pending_request, make_person, make_series
-from integrations.models import ApiToken, Contract, IngestBatch, OnboardingDraft, RejectedRow
+from integrations.models import (
+    ApiToken,
+    Contract,
+    DriftItem,
+    IngestBatch,
+    OnboardingDraft,
+    RejectedRow,
+    SftpConnection,
+)
 from ledger.models import AuditEvent, Run
 from ledger.sites import tenant_site
 from tenants.models import Tenant
 from tenants.roles import Role
 
 ADMIN_ONLY = {"auth.user", "integrations.onboardingdraft"}  # only a tenant admin sees people and begun onboardings
-MAY_ADD = {(label, Role.TENANT_ADMIN) for label in ("integrations.apitoken", *ADMIN_ONLY)}
+MAY_ADD = {
+    (label, Role.TENANT_ADMIN) for label in ("integrations.apitoken", "integrations.sftpconnection", *ADMIN_ONLY)
+}
 QUERY_COUNTS = Path(__file__).with_name("query_counts.json")
 ClientOf = Callable[..., Client]
 
@@ -48,6 +58,12 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "integrations_source_upload": frozenset({Role.TENANT_ADMIN}),
     "integrations_delivery_discard": frozenset({Role.TENANT_ADMIN}),
     "integrations_rejectedrow_take_back": frozenset({Role.TENANT_ADMIN}),
+    "integrations_sftpconnection_add": frozenset({Role.TENANT_ADMIN}),
+    "integrations_sftpconnection_settings": frozenset({Role.TENANT_ADMIN}),
+    "integrations_sftpconnection_hostkey": frozenset({Role.TENANT_ADMIN}),
+    "integrations_sftpconnection_pull": frozenset({Role.TENANT_ADMIN}),
+    "integrations_driftitem_approve": frozenset({Role.TENANT_ADMIN}),
+    "integrations_driftitem_discard": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_add": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_revoke": frozenset({Role.TENANT_ADMIN}),
     "auth_user_invite": frozenset({Role.TENANT_ADMIN}),
@@ -91,7 +107,8 @@ def _url(name: str, world: World) -> str:
         "ingestbatch": world.batch, "apitoken": world.token, "run": world.running, "promotionrequest": world.pending,
         "series": Series.objects.earliest("pk"),
         "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
-        "rejectedrow": RejectedRow.objects.earliest("pk"),
+        "rejectedrow": RejectedRow.objects.earliest("pk"), "sftpconnection": SftpConnection.objects.get(),
+        "driftitem": DriftItem.objects.get(),
     }[model]  # fmt: skip
     return reverse(f"admin:{name}", args=[found.pk])
 

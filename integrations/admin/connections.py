@@ -144,7 +144,7 @@ class SftpConnectionAdmin(ReadOnlyAdmin):
 
     def own_views(self) -> list[tuple[str, str, View]]:
         return [
-            ("<path:object_id>/edit/", "edit", self.edit_view),
+            ("<path:object_id>/settings/", "settings", self.edit_view),
             ("<path:object_id>/host-key/", "hostkey", self.host_key_view),
             ("<path:object_id>/pull/", "pull", self.pull_view),
         ]

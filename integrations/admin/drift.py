@@ -160,9 +160,10 @@ class DriftItemAdmin(ReadOnlyAdmin):
             except DomainError as problem:
                 form.add_error(None, str(problem))
         if proposal is not None and proposal.digest is not None:
-            form.data = form.data.copy()
-            form.data["confirmed"] = proposal.digest
-            form.data["agree"] = ""
+            asked = request.POST.copy()
+            asked["confirmed"] = proposal.digest  # what a second POST agrees to
+            asked.pop("agree", None)
+            form.data = asked
         return self.render_page(
             request,
             "forecourt/drift_approve.html",

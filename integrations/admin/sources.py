@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from integrations.admin.uploading import upload_view
-from integrations.models import Source
+from integrations.models import SftpConnection, Source
+from integrations.models.drift import DriftState
 from integrations.models.source import SOURCE_TRANSITIONS, SourceState
 from integrations.services.sources import pause_source, resume_source
 from ledger.admin.base import ReadOnlyAdmin, View
@@ -79,6 +80,8 @@ class SourceAdmin(ReadOnlyAdmin):
             "deliveries": obj.deliveries.prefetch_related("files")[:10],
             "may_upload": may_manage and obj.state != SourceState.PAUSED,
             "batches": obj.batches.select_related("contract")[:20],
+            "connection": SftpConnection.objects.filter(source=obj).first(),
+            "changed_columns": obj.drift_items.filter(state=DriftState.OPEN),
             "may_change": may_manage,
             "moves": [_VERBS[state] for state in moves] if may_manage else [],
         }

@@ -112,7 +112,8 @@ def known_columns(*, contract_row: Contract, contract: DataContract) -> dict[Rol
         .order_by("-pk")
         .first()
     )
-    listed = {role: dict(spec.columns) for role, spec in contract.files.by_role().items() if spec.columns}
+    specs = contract.files.by_role()
+    listed: dict[Role, Columns] = {role: {**spec.columns} for role, spec in specs.items() if spec.columns}
     return {**listed, **(_columns_of(last) if last is not None else {})}
 
 

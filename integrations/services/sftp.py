@@ -52,13 +52,13 @@ class Target:
     folder: str = "."
 
 
-class _Client(paramiko.SFTPClient):
+class _Client(paramiko.SFTPClient):  # type: ignore[misc]  # the library has no type information
     """Refuses an answer that is larger than any honest one, before it is read into memory."""
 
     def _read_all(self, n: int) -> bytes:
         if n > _PACKET_BYTES:
             raise SSHException("an answer of the server is larger than the protocol allows")
-        data: bytes = super()._read_all(n)  # type: ignore[misc]  # the library's own method, untyped
+        data: bytes = super()._read_all(n)
         return data
 
 

@@ -196,13 +196,13 @@ def _entry(name: str, attributes: paramiko.SFTPAttributes) -> Entry:
 
 def _hush(remote: paramiko.SFTPFile) -> None:
     """The thread that asks ahead dies with the connection; whoever reads tells why, so it need not print it."""
-    ask_ahead = remote._prefetch_thread  # type: ignore[attr-defined]  # the library's own method
+    ask_ahead = remote._prefetch_thread
 
     def quietly(*args: Any) -> None:
         with suppress(OSError, EOFError, SSHException):
             ask_ahead(*args)
 
-    remote._prefetch_thread = quietly  # type: ignore[attr-defined]  # likewise
+    remote._prefetch_thread = quietly
 
 
 def _free_names(name: str) -> Iterator[str]:

@@ -65,7 +65,7 @@ def allowed_addresses(host: str) -> list[Address]:
         raise AddressRefused(host, "there is no such host. Check the name.") from None
     finally:
         pool.shutdown(wait=False)
-    addresses = list(dict.fromkeys(ipaddress.ip_address(entry[4][0].split("%")[0]) for entry in found))
+    addresses = list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found))
     allowed = [address for address in addresses if is_allowed(address)]
     if not allowed:
         raise AddressRefused(
