@@ -85,7 +85,7 @@ class Batch:
             return path
         text = self._csv(names, rows) if self.format == "csv" else self._ndjson(names, rows)
         data = text.encode(self.contract["encoding"])
-        path.write_bytes(gzip.compress(data) if self.packed else data)
+        path.write_bytes(gzip.compress(data, mtime=0) if self.packed else data)
         return path
 
     def _csv(self, names: Sequence[str], rows: Sequence[Row]) -> str:
