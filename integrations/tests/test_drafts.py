@@ -10,8 +10,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django_tenants.utils import schema_context
-from hypothesis import given
-from hypothesis import strategies as st
 from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 from integrations.draft_errors import (
@@ -33,7 +31,6 @@ from integrations.services.drafts import (
     import_contract,
     save_step,
 )
-from integrations.services.drafts_body import pattern_for, slug_of, step_of_finding
 from integrations.services.drafts_check import has_passed, start_check
 from integrations.services.drafts_files import attach_file, change_reading, remove_file
 from integrations.services.drafts_finish import activate_draft, load_draft
@@ -370,46 +367,3 @@ def test_draft__of_another_tenant__is_not_there(draft: OnboardingDraft, make_use
         with pytest.raises(OnboardingDraft.DoesNotExist):
             save_step(draft_id=draft.pk, revision=1, step="source", changes={}, actor=theirs)
         assert not OnboardingDraft.objects.exists() and not Contract.objects.exists()
-
-
-# --- names -----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("names", "pattern"),
-    [
-        (["sales.csv"], "sales*.csv"),
-        (["sales_2017-05.csv"], "sales_*.csv"),
-        (["pos_export.csv"], "pos_export*.csv"),
-        (["sales.2017.csv.gz"], "sales?*.csv.gz"),
-        (["jan.csv", "feb.csv"], "*.csv"),
-        (["Verkäufe.xlsx"], "Verk?ufe*.xlsx"),
-        (["a.csv", "a.csv.gz"], "a*"),
-    ],
-)
-def test_pattern__of_file_names__fits_them_and_their_successors(names: list[str], pattern: str) -> None:
-    assert pattern_for(names) == pattern
-
-
-@given(st.lists(st.text(min_size=1, max_size=60).filter(lambda text: "/" not in text), min_size=1, max_size=4))
-def test_pattern__of_any_names__fits_them_and_a_contract_takes_it(names: list[str]) -> None:
-    import fnmatch
-
-    from integrations.engine.contract_model import FileSpec
-
-    pattern = FileSpec(pattern=pattern_for(names)).pattern
-    assert all(fnmatch.fnmatchcase(name, pattern) for name in names)
-
-
-@given(st.text(max_size=120))
-def test_slug__of_any_title__is_empty_or_a_name_that_a_contract_takes(title: str) -> None:
-    from integrations.engine.contract_model import _slug
-
-    slug = slug_of(title)
-    assert slug == "" or _slug(slug) == slug
-
-
-def test_findings__each_code_of_the_reader__lead_to_a_step_that_asks_for_it() -> None:
-    assert step_of_finding("contract_missing", "files.transactions") == "sample"
-    assert step_of_finding("contract_value_error", "date_format") == "mapping"
-    assert step_of_finding("missing_required_field", "qty") == "mapping"
-    assert step_of_finding("max_duplicate_rate") == "meaning"
-    assert step_of_finding("rejected_negative_quantity", "qty") == "meaning"
