@@ -58,14 +58,11 @@ def deliver(*, mail_id: int) -> str:
         else:
             mail.error, mail.next_attempt_at = problem, timezone.now() + PAUSES[mail.attempts - 1]
             mail.save()
-    raise MailNotSent(
-        f"{mail}: {problem} "
-        + (
-            "It is tried again by itself."
-            if mail.state == MailState.WAITING
-            else "Send it again from the list of mails."
-        )
+    # Without the server's words: runs and the audit chain keep this for ever, and servers name the recipient.
+    then = (
+        "tried again by itself" if mail.state == MailState.WAITING else "not tried again: send it again from its page"
     )
+    raise MailNotSent(f"{mail} did not go out; the server's answer stands on the mail's page. It is {then}.")
 
 
 def send_due() -> int:

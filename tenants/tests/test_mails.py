@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +15,7 @@ from django.core import mail
 from django.utils import timezone
 
 from ledger.errors import TransitionRefused
-from ledger.models import Run, RunState
+from ledger.models import AuditEvent, Run, RunState
 from tenants.errors import PlatformOperatorRequired
 from tenants.models import MailState, OutgoingMail, TenantApplication
 from tenants.services import applications, mails
@@ -32,6 +36,36 @@ def _dead_server(settings: Any) -> None:
     )
 
 
+@contextmanager
+def refusing_server() -> Iterator[int]:
+    """A mail server that answers every recipient with a refusal which repeats the address; yields its port."""
+
+    class Refusal(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 here\r\n")
+            for line in self.rfile:
+                word = line[:4].upper()
+                answer = (
+                    b"550 no mailbox " + line.strip()
+                    if word == b"RCPT"
+                    else b"221 bye"
+                    if word == b"QUIT"
+                    else b"250 ok"
+                )
+                self.wfile.write(answer + b"\r\n")
+                if word == b"QUIT":
+                    return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusal) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_mail__server_is_dead__form_works_mail_waits_and_goes_out_later(db: None, settings: Any) -> None:
     working = settings.EMAIL_BACKEND
     _dead_server(settings)
@@ -47,6 +81,16 @@ def test_mail__server_is_dead__form_works_mail_waits_and_goes_out_later(db: None
     work_mails()
     owed.refresh_from_db()
     assert (owed.state, owed.attempts, owed.error, len(mail.outbox)) == (MailState.SENT, 2, "", 1)
+
+
+def test_mail__server_names_the_recipient_in_its_refusal__chain_and_run_do_not(db: None, settings: Any) -> None:
+    with refusing_server() as port:
+        settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = SMTP, "127.0.0.1", port
+        applications.submit(wish=make_wish())
+        work_mails()
+    assert "ann@example.com" in OutgoingMail.objects.get().error
+    kept = str(list(Run.objects.values())) + str(list(AuditEvent.objects.values()))
+    assert "run.failed" in kept and "ann@example.com" not in kept
 
 
 def test_mail__every_attempt_failed__is_shown_as_failed_and_sent_again_by_an_operator(db: None, settings: Any) -> None:
