@@ -30,8 +30,9 @@ from integrations.models import (
 )
 from ledger.models import AuditEvent, Run
 from ledger.sites import tenant_site
-from tenants.models import Tenant
+from tenants.models import Invitation, Tenant
 from tenants.roles import Role
+from tenants.services.invitations import create_invitation
 
 ADMIN_ONLY = {"auth.user", "integrations.onboardingdraft"}  # only a tenant admin sees people and begun onboardings
 MAY_ADD = {
@@ -67,6 +68,9 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "integrations_apitoken_add": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_revoke": frozenset({Role.TENANT_ADMIN}),
     "auth_user_invite": frozenset({Role.TENANT_ADMIN}),
+    "auth_user_invitations": frozenset({Role.TENANT_ADMIN}),
+    "auth_user_invite_again": frozenset({Role.TENANT_ADMIN}),
+    "auth_user_invite_revoke": frozenset({Role.TENANT_ADMIN}),
     "ledger_run_progress": frozenset(Role),
     "ledger_run_cancel": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "ledger_run_resume": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
@@ -95,12 +99,14 @@ ACTIONS: dict[str, frozenset[Role]] = {
 
 @pytest.fixture
 def world(alpha: Tenant) -> World:
-    return make_world()
+    made = make_world()
+    create_invitation(email="invited@example.com", full_name="Invited", roles=[Role.VIEWER], invited_by="boss")
+    return made
 
 
 def _url(name: str, world: World) -> str:
     _, model, action = name.split("_", 2)
-    if action in ("retrain", "edit", "add", "invite", "import"):
+    if action in ("retrain", "edit", "add", "invite", "invitations", "import"):
         return reverse(f"admin:{name}")
     found = {
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,
@@ -109,6 +115,7 @@ def _url(name: str, world: World) -> str:
         "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
         "rejectedrow": RejectedRow.objects.earliest("pk"), "sftpconnection": SftpConnection.objects.get(),
         "driftitem": DriftItem.objects.get(),
+        "user": Invitation.objects.filter(schema_name="alpha").earliest("pk"),
     }[model]  # fmt: skip
     return reverse(f"admin:{name}", args=[found.pk])
 

@@ -12,11 +12,10 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
 
 from ledger.admin.base import ReadOnlyAdmin, View, attempt
-from ledger.admin.forms import ReasonForm
-from ledger.errors import DomainError
 from ledger.models import AuditEvent
 from ledger.sites import platform_site
 from ledger.templatetags.forecourt import badge, moment, words
+from tenants.admin.inviting import invitation_badge, revoke_page
 from tenants.models import Invitation, InvitationState, MailKind, MailState, OutgoingMail
 from tenants.services import invitations, mails
 
@@ -137,27 +136,7 @@ class InvitationAdmin(ReadOnlyAdmin):
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """End it: GET asks for the reason, POST does it."""
         invitation = self._operable(request, object_id)
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            reason = form.cleaned_data["reason"]
-            try:
-                invitations.revoke(invitation_id=invitation.pk, reason=reason, actor=request.user)  # type: ignore[arg-type]  # logged in
-            except DomainError as error:
-                form.add_error(None, str(error))
-            else:
-                self.message_user(request, "Revoked: the link does not work any more.")
-                return self.to_object(invitation)
-        return self.render_page(
-            request,
-            "forecourt/form_page.html",
-            title=f"Revoke the invitation of {invitation.username}",
-            obj=invitation,
-            form=form,
-            lead="Its link stops working. The account stays without a password and cannot be used.",
-            submit="Revoke",
-            danger=True,
-            back=self.url("change", invitation.pk),
-        )
+        return revoke_page(self, request, invitation, back=self.url("change", invitation.pk))
 
     def _operable(self, request: HttpRequest, object_id: str) -> Invitation:
         invitation: Invitation = self.object_or_404(request, object_id)
@@ -171,12 +150,3 @@ def mail_badge(mail: OutgoingMail) -> SafeString:
     if mail.state == MailState.WAITING and mail.attempts:
         return badge(mail.state, "Failed, tried again soon", "warn")
     return badge(mail.state, mail.get_state_display(), _MAIL_TONES.get(MailState(mail.state), "plain"))
-
-
-def invitation_badge(invitation: Invitation) -> SafeString:
-    """An invitation's state; an open one past its time is expired."""
-    if invitation.state == InvitationState.OPEN:
-        return badge("open", "Open", "info") if invitation.is_open else badge("expired", "Expired")
-    return badge(
-        invitation.state, invitation.get_state_display(), "good" if invitation.state == "accepted" else "plain"
-    )

@@ -5,26 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin import display
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from ledger.admin.base import BaseAdmin, View
-from ledger.admin.forms import PlainForm
-from ledger.errors import DomainError
+from ledger.admin.base import BaseAdmin
 from ledger.services.audit import record
 from ledger.sites import platform_site, tenant_site
 from ledger.templatetags.forecourt import moment, words
-from tenants.forms import one_line
+from tenants.admin.inviting import ROLES_HELP, InvitingAdmin
 from tenants.roles import Role
-from tenants.services.invitations import invite
 
 
 class RoleField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic only for the type checker
@@ -40,7 +37,7 @@ def role_field() -> RoleField:
         label="Roles",
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="Tenant admin: people, sources, policy. Analyst: retrain, request. Reviewer: decide. Viewer: look.",
+        help_text=ROLES_HELP,
     )
 
 
@@ -68,18 +65,6 @@ class NewPersonForm(UserCreationForm):  # type: ignore[misc]  # the library has 
     """A new person, with roles from the start."""
 
     groups = role_field()
-
-
-class InvitationForm(PlainForm):
-    """Who is invited, and as what."""
-
-    email = forms.EmailField(label="E-mail address", max_length=150, validators=[one_line])
-    full_name = forms.CharField(label="Name", max_length=120, validators=[one_line])
-    roles = forms.MultipleChoiceField(
-        choices=[(role.value, words(role.value)) for role in Role],
-        widget=forms.CheckboxSelectMultiple,
-        help_text="Tenant admin: people, sources, policy. Analyst: retrain, request. Reviewer: decide. Viewer: look.",
-    )
 
 
 class PeopleAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]  # the theme is untyped
@@ -133,7 +118,7 @@ class PeopleAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]  #
 
 
 @admin.register(User, site=tenant_site)
-class TenantPeopleAdmin(PeopleAdmin):
+class TenantPeopleAdmin(InvitingAdmin, PeopleAdmin):
     """People of one tenant."""
 
     form = PersonForm
@@ -149,40 +134,6 @@ class TenantPeopleAdmin(PeopleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
-
-    def own_views(self) -> list[tuple[str, str, View]]:
-        return [("invite/", "invite", self.invite_view)]
-
-    def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
-        return [("Invite by e-mail", self.url("invite"))] if self.has_add_permission(request) else []
-
-    def invite_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Invite somebody, who chooses the password: GET shows the form, POST sends the mail."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = InvitationForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                invited = invite(
-                    email=form.cleaned_data["email"],
-                    full_name=form.cleaned_data["full_name"],
-                    roles=[Role(role) for role in form.cleaned_data["roles"]],
-                    actor=request.user,  # type: ignore[arg-type]  # logged in here
-                )
-            except DomainError as error:
-                form.add_error(None, str(error))
-            else:
-                messages.success(request, f"An invitation is on its way to {invited.email}.")
-                return HttpResponseRedirect(self.url("changelist"))
-        return self.render_page(
-            request,
-            "forecourt/form_page.html",
-            title="Invite a person",
-            form=form,
-            lead="They get a mail with a link to choose a password. Until then the account cannot be used.",
-            submit="Send the invitation",
-            back=self.url("changelist"),
-        )
 
     @display(description="Roles")
     def roles(self, user: User) -> str:

@@ -12,7 +12,7 @@ from django.contrib.auth.models import AbstractBaseUser, Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name
 
@@ -23,22 +23,26 @@ from tenants.errors import InvitationRefused, LinkRefused
 from tenants.models import INVITATION_TRANSITIONS, Invitation, InvitationState, MailKind
 from tenants.roles import Role, require_role
 from tenants.services import mails
+from tenants.services.limits import allow
 from tenants.services.links import read_token
 from tenants.services.mail_texts import INVITE
 from tenants.services.operators import require_operator
 
 OPERATE = "tenants.change_invitation"
+MAILS_PER_DAY = 100  # of one tenant
 
 
 @transaction.atomic
 def invite(*, email: str, full_name: str, roles: Iterable[Role], actor: AbstractBaseUser | None) -> Invitation:
-    """Invite a person to the current tenant; raises ``RoleRequired``, ``InvitationRefused``."""
+    """Invite a person to the current tenant; somebody whose former invitation came to nothing can be invited anew.
+
+    Raises ``RoleRequired``, ``InvitationRefused``.
+    """
     require_role(actor, Role.TENANT_ADMIN)
     wanted = sorted(set(roles))
     if not wanted:
         raise InvitationRefused("Choose at least one role: without one there is nothing to see.")
-    if User.objects.filter(Q(email__iexact=email) | Q(username__iexact=username_of(email))).exists():
-        raise InvitationRefused("There is a person with this e-mail address or name already.")
+    _count_mail()
     return create_invitation(email=email, full_name=full_name, roles=wanted, invited_by=actor_name(actor), actor=actor)
 
 
@@ -48,14 +52,15 @@ def create_invitation(
 ) -> Invitation:
     """Make the account (inactive, without a password) in the current tenant's schema, and owe it the mail.
 
-    For services that have checked who asks; ``actor`` is a user of this schema or nobody.
+    For services that have checked who asks; ``actor`` is a user of this schema or nobody. Raises ``InvitationRefused``
+    where somebody has that address or name.
     """
     schema_name = connection.schema_name
     if schema_name == get_public_schema_name():
         raise InvitationRefused("People are invited to a tenant, not to the platform.")
     names = [role.value for role in roles]
-    user = User(username=username_of(email), email=email, first_name=full_name[:150], is_active=False, is_staff=True)
-    user.set_unusable_password()
+    user = _account(email)
+    user.first_name, user.is_active, user.is_staff = full_name[:150], False, True
     user.save()
     user.groups.set(Group.objects.filter(name__in=names))
     invitation = Invitation.objects.create(
@@ -102,12 +107,15 @@ def accept(*, token: str, password: str) -> User:
 def send_again(*, invitation_id: int, actor: AbstractBaseUser | None) -> Invitation:
     """Mail a fresh link, good for the whole time again; the former one stops working.
 
-    Raises ``PlatformOperatorRequired``, ``TransitionRefused`` where it was accepted or revoked.
+    By an operator on the platform, or by a tenant admin for an invitation to the own tenant. Raises
+    ``PlatformOperatorRequired``, ``RoleRequired``, ``InvitationRefused``, ``TransitionRefused`` where it was accepted
+    or revoked.
     """
-    require_operator(actor, OPERATE)
-    invitation = Invitation.objects.select_for_update().get(pk=invitation_id)
+    invitation = _for_actor(invitation_id, actor)
     if invitation.state != InvitationState.OPEN:
         raise TransitionRefused(str(invitation), invitation.state, InvitationState.OPEN)
+    if _is_tenant():
+        _count_mail()
     invitation.nonce, invitation.expires_at = uuid.uuid4(), _expiry()
     invitation.save(update_fields=["nonce", "expires_at"])
     mails.post(kind=MailKind.INVITATION, reference=invitation.pk, recipient=invitation.email)
@@ -119,15 +127,66 @@ def send_again(*, invitation_id: int, actor: AbstractBaseUser | None) -> Invitat
 def revoke(*, invitation_id: int, reason: str, actor: AbstractBaseUser | None) -> Invitation:
     """End an invitation, so that its link does not work; the account stays without a password, inactive.
 
-    Raises ``PlatformOperatorRequired``, ``TransitionRefused``, ``InvitationRefused`` without a reason.
+    For whom, and what is raised: as ``send_again``; ``InvitationRefused`` also without a reason.
     """
-    require_operator(actor, OPERATE)
+    invitation = _for_actor(invitation_id, actor)
     if not reason.strip():
         raise InvitationRefused("Say why: the reason is kept with the decision.")
-    invitation = Invitation.objects.select_for_update().get(pk=invitation_id)
     _move(invitation, InvitationState.REVOKED)
     record(event="invitation.revoked", actor=actor, subject=invitation, data={"reason": reason.strip()})
     return invitation
+
+
+def of_this_tenant() -> QuerySet[Invitation]:
+    """The invitations to the tenant whose schema the connection is on."""
+    return Invitation.objects.filter(schema_name=connection.schema_name)
+
+
+def _is_tenant() -> bool:
+    return bool(connection.schema_name != get_public_schema_name())
+
+
+def _for_actor(invitation_id: int, actor: AbstractBaseUser | None) -> Invitation:
+    """The locked invitation, where ``actor``, a user of the current schema, may decide on it."""
+    found = Invitation.objects.select_for_update()
+    if _is_tenant():
+        require_role(actor, Role.TENANT_ADMIN)
+        found = found.filter(schema_name=connection.schema_name)
+    else:
+        require_operator(actor, OPERATE)
+    invitation = found.filter(pk=invitation_id).first()
+    if invitation is None:
+        raise InvitationRefused("There is no such invitation here.")
+    return invitation
+
+
+def _count_mail() -> None:
+    """Refuse where this tenant had more mails sent today than people are invited: the platform's name is on them."""
+    if not allow("invite", connection.schema_name, limit=MAILS_PER_DAY, within=timedelta(days=1)):
+        raise InvitationRefused(
+            f"{MAILS_PER_DAY} invitations were mailed within a day. Go on tomorrow, or ask the platform's operator."
+        )
+
+
+def _account(email: str) -> User:
+    """A new account, or the one of a former invitation that came to nothing; raises ``InvitationRefused``."""
+    same = Q(email__iexact=email) | Q(username__iexact=username_of(email))
+    known = list(User.objects.select_for_update().filter(same)[:2])
+    if not known:
+        user = User(username=username_of(email), email=email)
+        user.set_unusable_password()
+        return user
+    user = known[0]
+    former = of_this_tenant().select_for_update().filter(user_id=user.pk)
+    was_used = user.is_active or user.is_superuser or user.has_usable_password() or user.last_login is not None
+    if len(known) > 1 or was_used or user.email.casefold() != email.casefold():
+        raise InvitationRefused("There is a person with this e-mail address or name already.")
+    standing = former.filter(state=InvitationState.OPEN).first()
+    if standing is not None and standing.is_open:
+        raise InvitationRefused("This person is invited already. Under Invitations you can send it again or revoke it.")
+    if standing is not None:
+        _move(standing, InvitationState.REVOKED)  # expired: the new one takes its place
+    return user
 
 
 def username_of(email: str) -> str:
@@ -143,6 +202,8 @@ def _usable(invitation: Invitation | None, nonce: uuid.UUID) -> tuple[Invitation
     user = User.objects.filter(pk=invitation.user_id, username=invitation.username, is_superuser=False).first()
     if user is None:
         raise LinkRefused("The account of this link was changed. Ask who invited you to invite you again.")
+    if user.has_usable_password():  # set by hand meanwhile; an old mail must not replace it or bring somebody back
+        raise LinkRefused("This account has a password already. Sign in, or ask a tenant admin to let you in again.")
     return invitation, user
 
 

@@ -96,10 +96,11 @@ def _invitation(mail: OutgoingMail) -> Written | None:
     tenant = Tenant.objects.filter(schema_name=invitation.schema_name).first() if invitation else None
     if invitation is None or tenant is None or not invitation.is_open or tenant.status == TenantStatus.SUSPENDED:
         return None
+    name = " ".join(tenant.name.split())  # a line break in a subject would stop the mail
     return Written(
-        f"Your access to {tenant.name} at Forecourt",
+        f"Your access to {name} at Forecourt",
         "Hello,\n\n"
-        f"you are invited to {tenant.name} at Forecourt. Open this link to choose a password:\n\n"
+        f"you are invited to {name} at Forecourt. Open this link to choose a password:\n\n"
         f"{invitation_url(invitation)}\n\n"
         f"The link works once, until {moment(invitation.expires_at)} UTC. Afterwards you sign in at\n"
         f"{invitation_url(invitation).split('/invitation/')[0]}/admin/ with the name {invitation.username}\n\n"

@@ -102,19 +102,21 @@ def test_link__expired_revoked_or_superseded__is_refused(db: None) -> None:
     former = _path(invitation)
     Invitation.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert "expired" in browser("alpha.localhost").get(former).content.decode()
-    again = invitations.send_again(invitation_id=invitation.pk, actor=operator)
+    with schema_context("public"):  # where operators work; a page left the connection on the tenant
+        again = invitations.send_again(invitation_id=invitation.pk, actor=operator)
     assert again.is_open and browser("alpha.localhost").get(former).status_code == 410
     assert browser("alpha.localhost").get(_path(again)).status_code == 200
     work_mails()
     assert link_in_last_mail().endswith(_path(again)) and OutgoingMail.objects.filter(kind="invitation").count() == 2
-    with pytest.raises(InvitationRefused):
-        invitations.revoke(invitation_id=invitation.pk, reason=" ", actor=operator)
-    for act in (invitations.send_again, lambda **who: invitations.revoke(reason="x", **who)):
-        with pytest.raises(PlatformOperatorRequired):
-            act(invitation_id=invitation.pk, actor=None)
-    invitations.revoke(invitation_id=invitation.pk, reason="Wrong person", actor=operator)
+    with schema_context("public"):
+        with pytest.raises(InvitationRefused):
+            invitations.revoke(invitation_id=invitation.pk, reason=" ", actor=operator)
+        for act in (invitations.send_again, lambda **who: invitations.revoke(reason="x", **who)):
+            with pytest.raises(PlatformOperatorRequired):
+                act(invitation_id=invitation.pk, actor=None)
+        invitations.revoke(invitation_id=invitation.pk, reason="Wrong person", actor=operator)
     assert browser("alpha.localhost").post(_path(again), PASSWORDS).status_code == 410
-    with pytest.raises(TransitionRefused):
+    with schema_context("public"), pytest.raises(TransitionRefused):
         invitations.send_again(invitation_id=invitation.pk, actor=operator)
 
 
@@ -169,3 +171,83 @@ def test_people__invited_by_an_analyst__is_refused(
         invitations.create_invitation(email="x@example.com", full_name="X", roles=[], invited_by="x")
     with pytest.raises(LinkRefused):
         invitations.open_link(token="")
+
+
+def test_invitation__of_the_own_tenant__is_sent_again_and_revoked_by_its_admin_and_nobody_else_s(
+    alpha: Tenant, make_user: Callable[..., User], client_of: Callable[..., Client]
+) -> None:
+    boss, analyst = make_user("boss", Role.TENANT_ADMIN), make_user("ana", Role.ANALYST)
+    invited = invitations.invite(email="rita@example.com", full_name="Rita", roles=[Role.REVIEWER], actor=boss)
+    foreign = Invitation.objects.create(
+        schema_name="beta", user_id=1, username="x", email="x@example.com", expires_at=invited.expires_at
+    )
+    client, former = client_of("alpha", boss), _path(invited)
+    assert "rita@example.com" in client.get(reverse("admin:auth_user_invitations")).content.decode()
+    assert client.post(reverse("admin:auth_user_invite_again", args=[invited.pk])).status_code == 302
+    invited.refresh_from_db()
+    assert _path(invited) != former
+    revoke = reverse("admin:auth_user_invite_revoke", args=[invited.pk])
+    assert client.get(revoke).status_code == client.post(revoke, {"reason": ""}).status_code == 200
+    assert client.post(revoke, {"reason": "Wrong person"}).status_code == 302
+    invited.refresh_from_db()
+    assert invited.state == InvitationState.REVOKED
+    assert AuditEvent.objects.get(event="invitation.revoked").actor_name == "boss"
+    for name in ("again", "revoke"):
+        page = reverse(f"admin:auth_user_invite_{name}", args=[foreign.pk])
+        assert client.post(page, {"reason": "x"}).status_code == 404
+        assert client_of("alpha", analyst).post(page, {"reason": "x"}).status_code == 403
+    with pytest.raises(InvitationRefused):
+        invitations.revoke(invitation_id=foreign.pk, reason="x", actor=boss)
+    with pytest.raises(RoleRequired):
+        invitations.send_again(invitation_id=invited.pk, actor=analyst)
+
+
+def test_invitation__came_to_nothing__person_is_invited_anew_with_the_new_roles(
+    alpha: Tenant, make_user: Callable[..., User]
+) -> None:
+    boss = make_user("boss", Role.TENANT_ADMIN)
+
+    def invite(role: Role) -> Invitation:
+        return invitations.invite(email="Rita@example.com", full_name="Rita", roles=[role], actor=boss)
+
+    first = invite(Role.REVIEWER)
+    with pytest.raises(InvitationRefused, match="invited already"):
+        invite(Role.VIEWER)
+    invitations.revoke(invitation_id=first.pk, reason="Wrong role", actor=boss)
+    second = invite(Role.ANALYST)
+    Invitation.objects.update(expires_at=timezone.now())
+    third = invite(Role.VIEWER)
+    assert first.user_id == second.user_id == third.user_id
+    assert User.objects.get(pk=third.user_id).groups.get().name == Role.VIEWER
+    assert list(Invitation.objects.order_by("pk").values_list("state", flat=True)) == ["revoked", "revoked", "open"]
+    invitations.accept(token=token_in(invitation_url(third)), password=SECRET)
+    with pytest.raises(InvitationRefused, match="already"):
+        invite(Role.TENANT_ADMIN)
+
+
+def test_link__account_got_a_password_by_hand_and_was_shut__brings_nobody_back(db: None) -> None:
+    invitation = make_invited()
+    with schema_context("alpha"):
+        person = User.objects.get(pk=invitation.user_id)
+        person.set_password("by hand, for now 1")
+        person.save()
+    assert browser("alpha.localhost").post(_path(invitation), PASSWORDS).status_code == 410
+    assert not _person().is_active and not _person().check_password(SECRET)
+
+
+def test_invite__more_mails_than_a_day_allows__is_refused_in_words(
+    alpha: Tenant, make_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invitations, "MAILS_PER_DAY", 2)
+    boss = make_user("boss", Role.TENANT_ADMIN)
+    invited = invitations.invite(email="a@example.com", full_name="A", roles=[Role.VIEWER], actor=boss)
+    invitations.send_again(invitation_id=invited.pk, actor=boss)
+    with pytest.raises(InvitationRefused, match="tomorrow"):
+        invitations.send_again(invitation_id=invited.pk, actor=boss)
+
+
+def test_mail__name_of_the_tenant_with_a_line_break__goes_out_in_one_line(db: None) -> None:
+    Tenant.objects.filter(schema_name="alpha").update(name="Alpha\r\nBcc: x@example.com")
+    make_invited()
+    work_mails()
+    assert mail.outbox[-1].subject == "Your access to Alpha Bcc: x@example.com at Forecourt"
