@@ -8,12 +8,14 @@ from ledger.context import RunContext
 from ledger.jobs import job
 from tenants.services.applications import PROVISION
 from tenants.services.mails import SEND, deliver
-from tenants.services.setting_up import note_end, set_up
+from tenants.services.setting_up import make, note_end, set_up
 
 
 @job(PROVISION, title="Set up a tenant", ended=note_end)
 def provision(context: RunContext) -> dict[str, Any]:
-    """Make the tenant of an approved application and invite its first tenant admin."""
+    """Make the tenant of an approved application and invite its first tenant admin, or one an operator typed in."""
+    if "tenant" in context.inputs:
+        return make(fields=context.inputs["tenant"], context=context)
     return set_up(application_id=context.inputs["application"], context=context)
 
 

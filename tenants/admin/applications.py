@@ -14,7 +14,9 @@ from django.utils.safestring import SafeString
 
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import ReasonForm
+from ledger.admin.runs import progress_of
 from ledger.errors import DomainError
+from ledger.jobs import job_title
 from ledger.models import AuditEvent, Run
 from ledger.sites import platform_site
 from ledger.templatetags.forecourt import badge, moment
@@ -92,12 +94,16 @@ class ApplicationAdmin(ReadOnlyAdmin):
         )
         sent = OutgoingMail.objects.filter(kind__in=[MailKind.CONFIRM, MailKind.REJECTED], reference=obj.pk)
         may_decide = request.user.has_perm(applications.DECIDE)
+        run = Run.objects.filter(pk=obj.run_id).first() if obj.run_id else None
+        watches = run is not None and run.is_live and request.user.has_perm("ledger.view_run")
         return {
             "application": obj,
             "state_badge": state_badge(obj),
             "host": host_of(obj.schema_name),
             "country": COUNTRIES[obj.country].name if obj.country in COUNTRIES else "",
-            "run": Run.objects.filter(pk=obj.run_id).first() if obj.run_id else None,
+            "run": run,
+            "run_title": run and job_title(run.kind),
+            "progress": progress_of(run) if run is not None and watches else None,
             "mails": list(sent) + _mails_of(invitation),
             "invitation": invitation,
             "can_approve": may_decide

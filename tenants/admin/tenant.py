@@ -10,7 +10,8 @@ from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from ledger.admin.base import ReadOnlyAdmin, View
@@ -20,16 +21,18 @@ from ledger.models import AuditEvent
 from ledger.sites import platform_site
 from ledger.templatetags.forecourt import ago, badge
 from tenants.admin.fleet import customers
+from tenants.forms import one_line
 from tenants.models import TENANT_TRANSITIONS, Domain, Tenant, TenantStatus, TenantTier
 from tenants.models.tenant import SCHEMA_NAME
+from tenants.services import setting_up
 from tenants.services.profile import change_profile
-from tenants.services.provisioning import change_status, create_tenant
+from tenants.services.provisioning import change_status
 
 
 class ProfileForm(PlainForm):
     """What a tenant is called and how its pages read."""
 
-    name = forms.CharField(max_length=120, help_text="As people call it.")
+    name = forms.CharField(max_length=120, validators=[one_line], help_text="As people call it.")
     tier = forms.ChoiceField(choices=TenantTier.choices)
     time_zone = forms.ChoiceField(
         choices=[(name, name) for name in sorted(zoneinfo.available_timezones())],
@@ -113,25 +116,30 @@ class TenantAdmin(ReadOnlyAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponseBase:
-        """Make a tenant: GET shows the form, POST makes it."""
+        """Make a tenant: GET shows the form, POST has a job make it, whose page shows how far it is."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = NewTenantForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                tenant = create_tenant(**form.cleaned_data, actor=request.user)  # type: ignore[arg-type]  # logged in here
+                run = setting_up.ask(**form.cleaned_data, actor=request.user)  # type: ignore[arg-type]  # logged in here
             except DomainError as error:
                 form.add_error(None, str(error))
             else:
-                messages.success(request, f"{tenant.name} is ready: schema, host, roles and audit chain are made.")
-                return self.to_object(tenant)
+                messages.success(request, f"{form.cleaned_data['name']} is being made.")
+                if request.user.has_perm("ledger.view_run"):
+                    return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))
+                return HttpResponseRedirect(self.url("changelist"))
         return self.render_page(
             request,
             "forecourt/form_page.html",
             title="Add a tenant",
             form=form,
             lead="A tenant gets a schema of its own, a host, four roles and an audit chain.",
-            lines=["Making the schema takes some seconds. It is all or nothing: if it fails, nothing is left behind."],
+            lines=[
+                "A job makes it within some seconds; its page shows how far it is. It is all or nothing: if it fails, "
+                "nothing is left behind, and the run keeps what you typed in and can be resumed."
+            ],
             submit="Make the tenant",
             back=self.url("changelist"),
         )

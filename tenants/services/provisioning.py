@@ -98,6 +98,12 @@ def change_status(*, schema_name: str, status: str, reason: str, actor: Abstract
     return tenant
 
 
+def require_makeable(**fields: Any) -> None:
+    """Raise ``TenantRefused`` where ``create_tenant`` would refuse these fields; makes nothing."""
+    with schema_context(get_public_schema_name()):
+        _validate(Tenant(**fields), Domain(domain=host_of(fields["schema_name"]), is_primary=True))
+
+
 def _validate(tenant: Tenant, domain: Domain) -> None:
     try:
         tenant.full_clean()

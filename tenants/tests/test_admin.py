@@ -10,11 +10,14 @@ from django.test import Client
 from django.urls import reverse
 from django_tenants.utils import get_public_schema_name, schema_context
 
-from ledger.models import AuditEvent, Run
+from ledger.execution import execute
+from ledger.models import AuditEvent, Run, RunState
 from ledger.sites import platform_site
+from tenants.errors import PlatformOperatorRequired
 from tenants.models import Heartbeat, Tenant, TenantStatus
 from tenants.roles import Role
-from tenants.tests.application_world import make_invited
+from tenants.services.setting_up import ask
+from tenants.tests.application_world import make_confirmed, make_invited
 
 URLS = "config.urls_platform"
 ClientOf = Callable[..., Client]
@@ -102,6 +105,43 @@ def test_tenant__added_with_a_taken_name__is_refused_and_form_kept(operator: Cli
     assert Tenant.objects.filter(schema_name="alpha").count() == 1
     page = operator.post(url("tenants_tenant_add"), {**form, "schema_name": "Bad Name", "currency": "euro"})
     assert page.context["form"].errors.keys() == {"schema_name", "currency"}
+
+
+NEW_SHOP = {
+    "name": "New Shop", "schema_name": "new_shop", "tier": "smb", "status": "trial", "time_zone": "UTC",
+    "currency": "EUR",
+}  # fmt: skip
+
+
+def test_tenant__added__is_made_by_a_job_that_its_page_shows__and_once_however_often_it_is_tried(
+    operator: Client,
+) -> None:
+    answer = operator.post(url("tenants_tenant_add"), NEW_SHOP)
+    run = Run.objects.get(kind="tenants.provision")
+    assert (answer.status_code, answer["Location"]) == (302, url("ledger_run_change", run.pk))
+    assert not Tenant.objects.filter(schema_name="new_shop").exists(), "not within the request"
+    assert execute("public", str(run.pk)) == RunState.SUCCEEDED
+    tenant = Tenant.objects.get(schema_name="new_shop")
+    assert (tenant.name, tenant.currency) == ("New Shop", "EUR")
+    assert AuditEvent.objects.filter(event="tenant.created").latest("sequence").actor_name == "operator"
+    assert "is ready at new-shop.localhost" in operator.get(answer["Location"]).content.decode()
+    Run.objects.filter(pk=run.pk).update(state=RunState.QUEUED)  # its worker went away between commit and end
+    assert execute("public", str(run.pk)) == RunState.SUCCEEDED
+
+
+def test_tenant__added_while_it_is_made_or_applied_for__is_refused_and_form_kept(operator: Client) -> None:
+    application = make_confirmed()
+    for wanted, words in ((application.schema_name, "An application asks"), ("new_shop", "is queued already")):
+        operator.post(url("tenants_tenant_add"), NEW_SHOP)
+        page = operator.post(url("tenants_tenant_add"), {**NEW_SHOP, "schema_name": wanted})
+        assert words in str(page.context["form"].non_field_errors()) and "New Shop" in page.content.decode()
+    assert Run.objects.filter(kind="tenants.provision").count() == 1
+
+
+def test_tenant__asked_for_by_somebody_without_the_right__is_refused_by_the_service(db: None) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    with pytest.raises(PlatformOperatorRequired):
+        ask(**NEW_SHOP, actor=viewer)
 
 
 def test_tenant__profile_changed__is_saved_and_recorded(operator: Client) -> None:
