@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from integrations import selectors
+from integrations.engine.conservation import assert_conserved
 from integrations.engine.contract import DataContract, Role
 from integrations.engine.findings import Verdict
 from integrations.engine.pipeline import read_batch
@@ -28,7 +29,6 @@ from integrations.models.batch import BatchState
 from integrations.models.source import SourceState
 from integrations.registry import LoadResult, demand_sink
 from integrations.services.artifacts import Artifact, keep_artifacts
-from integrations.services.conservation import assert_conserved
 from integrations.services.contracts import activate_contract, contract_of
 from integrations.services.delivery_end import conclude, kept_originals, replaced_by
 from integrations.services.drift import find_drift, hold_if_drifted

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from integrations.engine.changes import compare_contracts
+from integrations.engine.conservation import UnitsBroken, assert_conserved
 from integrations.engine.contract import DataContract, Role, load_contract
 from integrations.engine.pieces import Pieces
 from integrations.engine.types import ConservationBroken
@@ -23,7 +24,6 @@ from integrations.errors import (
     TooManyUnits,
 )
 from integrations.models import BatchFile, Contract, IngestBatch, RejectedRow, Source
-from integrations.services.conservation import UnitsBroken, assert_conserved
 from integrations.services.contracts import activate_contract, save_contract
 from integrations.services.ingest import IngestOutcome, fingerprint_of, ingest_files, read_files
 from integrations.services.sources import pause_source, source_of_contract

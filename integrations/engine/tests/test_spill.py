@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from integrations.engine.conservation import assert_conserved
 from integrations.engine.demand import empty_demand
 from integrations.engine.pieces import Pieces
 from integrations.engine.rejected import RejectedRow, RejectedRows
 from integrations.engine.report import report_json, write_artifacts
 from integrations.engine.spill import Block, Part, Spill
 from integrations.engine.tests.helpers import HEAD, LOOSE, codes, contract, read
-from integrations.services.conservation import assert_conserved
 
 FIELDS = {"day": "date", "shop": "store_id", "sku": "product_id", "qty": "quantity", "price": "unit_price"}
 FIELDS |= {"kind": "category", "stock": "on_hand_qty", "promo": "is_promotional", "temp": "temp"}
