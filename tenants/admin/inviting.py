@@ -24,11 +24,16 @@ ROLES_HELP = (
 )
 
 
-class InvitationForm(PlainForm):
-    """Who is invited, and as what."""
+class PersonToInviteForm(PlainForm):
+    """Who is invited."""
 
     email = forms.EmailField(label="E-mail address", max_length=150, validators=[one_line])
     full_name = forms.CharField(label="Name", max_length=120, validators=[one_line])
+
+
+class InvitationForm(PersonToInviteForm):
+    """Who is invited, and as what."""
+
     roles = forms.MultipleChoiceField(
         choices=[(role.value, words(role.value)) for role in Role],
         widget=forms.CheckboxSelectMultiple,

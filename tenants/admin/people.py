@@ -118,7 +118,7 @@ class PeopleAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]  #
 
 
 @admin.register(User, site=tenant_site)
-class TenantPeopleAdmin(InvitingAdmin, PeopleAdmin):
+class TenantPeopleAdmin(InvitingAdmin, PeopleAdmin):  # type: ignore[misc]  # the theme is untyped
     """People of one tenant."""
 
     form = PersonForm

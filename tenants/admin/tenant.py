@@ -21,10 +21,11 @@ from ledger.models import AuditEvent
 from ledger.sites import platform_site
 from ledger.templatetags.forecourt import ago, badge
 from tenants.admin.fleet import customers
+from tenants.admin.inviting import PersonToInviteForm
 from tenants.forms import one_line
 from tenants.models import TENANT_TRANSITIONS, Domain, Tenant, TenantStatus, TenantTier
 from tenants.models.tenant import SCHEMA_NAME
-from tenants.services import setting_up
+from tenants.services import invitations, setting_up
 from tenants.services.profile import change_profile
 from tenants.services.provisioning import change_status
 
@@ -101,6 +102,7 @@ class TenantAdmin(ReadOnlyAdmin):
         return [
             ("<path:object_id>/status/", "status", self.status_view),
             ("<path:object_id>/profile/", "profile", self.profile_view),
+            ("<path:object_id>/invite/", "invite", self.invite_view),
         ]
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
@@ -108,6 +110,7 @@ class TenantAdmin(ReadOnlyAdmin):
             "tenant_row": obj,
             "domains": Domain.objects.filter(tenant=obj).order_by("-is_primary", "domain"),
             "moves": [(TenantStatus(state), _VERBS[state]) for state in sorted(TENANT_TRANSITIONS[obj.status])],
+            "may_invite": request.user.has_perm("tenants.add_invitation"),
             "may_change": request.user.has_perm("tenants.change_tenant"),
             "events": AuditEvent.objects.filter(subject_type="tenants.Tenant", subject_id=str(obj.pk))[:10],
             "port": f":{request.get_port()}" if request.get_port() not in ("80", "443") else "",
@@ -207,6 +210,36 @@ class TenantAdmin(ReadOnlyAdmin):
             obj=tenant,
             form=form,
             submit="Save",
+            back=self.url("change", tenant.pk),
+        )
+
+    def invite_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Invite a tenant admin where there is none: GET shows the form, POST sends the mail."""
+        tenant = self.object_or_404(request, object_id)
+        if not request.user.has_perm("tenants.add_invitation"):
+            raise PermissionDenied
+        form = PersonToInviteForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                invited = invitations.invite_admin(
+                    schema_name=tenant.schema_name,
+                    **form.cleaned_data,
+                    actor=request.user,  # type: ignore[arg-type]  # logged in here
+                )
+            except DomainError as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(request, f"An invitation is on its way to {invited.email}.")
+                return self.to_object(tenant)
+        return self.render_page(
+            request,
+            "forecourt/form_page.html",
+            title=f"Invite a tenant admin to {tenant.name}",
+            obj=tenant,
+            form=form,
+            lead="For a tenant without an active tenant admin: a new one, or one whose admins cannot sign in any more.",
+            lines=["They get a mail with a link to choose a password, and let further people in themselves."],
+            submit="Send the invitation",
             back=self.url("change", tenant.pk),
         )
 

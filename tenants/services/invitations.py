@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
-from django_tenants.utils import get_public_schema_name
+from django_tenants.utils import get_public_schema_name, schema_context
 
 from ledger.errors import TransitionRefused
 from ledger.schema import connection
@@ -44,6 +44,22 @@ def invite(*, email: str, full_name: str, roles: Iterable[Role], actor: Abstract
         raise InvitationRefused("Choose at least one role: without one there is nothing to see.")
     _count_mail()
     return create_invitation(email=email, full_name=full_name, roles=wanted, invited_by=actor_name(actor), actor=actor)
+
+
+@transaction.atomic
+def invite_admin(*, schema_name: str, email: str, full_name: str, actor: AbstractBaseUser | None) -> Invitation:
+    """Invite somebody as tenant admin, by an operator, where a tenant has no active one: a new tenant, or a lost key.
+
+    Where there is one, only tenant admins let people in. Raises ``PlatformOperatorRequired``, ``InvitationRefused``.
+    """
+    require_operator(actor, "tenants.add_invitation")
+    with schema_context(schema_name):
+        if User.objects.filter(is_active=True, groups__name=Role.TENANT_ADMIN).exists():
+            raise InvitationRefused("This tenant has an active tenant admin, who invites people. Ask them.")
+        by = actor_name(actor)
+        invitation = create_invitation(email=email, full_name=full_name, roles=[Role.TENANT_ADMIN], invited_by=by)
+    record(event="invitation.sent", actor=actor, subject=invitation)
+    return invitation
 
 
 @transaction.atomic

@@ -8,11 +8,22 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django_tenants.utils import schema_context
 
 from ledger.execution import execute
-from ledger.models import RunState
-from tenants.models import ApplicationState, Invitation, InvitationState, MailState, OutgoingMail, TenantApplication
+from ledger.models import AuditEvent, RunState
+from tenants.errors import PlatformOperatorRequired
+from tenants.models import (
+    ApplicationState,
+    Invitation,
+    InvitationState,
+    MailState,
+    OutgoingMail,
+    Tenant,
+    TenantApplication,
+)
 from tenants.services import applications, mails
+from tenants.services.invitations import invite_admin
 from tenants.tests.application_world import browser, make_confirmed, make_invited, make_operator, make_wish
 
 OWN = {
@@ -139,3 +150,24 @@ def test_sidebar__applications_that_wait__are_counted(operator: Client) -> None:
     navigation = operator.get(reverse("admin:index", urlconf="config.urls_platform")).context["sidebar_navigation"]
     badges = [item.get("badge") for group in navigation for item in group["items"] if item["title"] == "Applications"]
     assert badges == ["1"]
+
+
+def test_invite_admin__by_an_operator__only_where_a_tenant_has_no_active_one(operator: Client, alpha: Tenant) -> None:
+    with schema_context("public"):
+        page = url("tenant", "invite", alpha.pk)
+        form = {"email": "ann@example.com", "full_name": "Ann"}
+        assert operator.get(page).status_code == 200 and not Invitation.objects.exists()
+        assert operator.post(page, {**form, "email": "ann"}).status_code == 200
+        assert operator.post(page, form).status_code == 302
+        assert (Invitation.objects.get().schema_name, Invitation.objects.get().roles) == ("alpha", ["tenant_admin"])
+        assert "invited already" in operator.post(page, form).content.decode()
+        with schema_context("alpha"):
+            assert AuditEvent.objects.get(event="user.invited").data["by"] == "operator"
+            User.objects.filter(username="ann@example.com").update(is_active=True)
+        refused = operator.post(page, {**form, "email": "me@example.com"})
+        assert "has an active tenant admin" in refused.content.decode()
+        viewer = User.objects.create_user("viewer", is_staff=True)
+        viewer.user_permissions.set(Permission.objects.filter(codename="view_tenant"))
+        assert _client(viewer).post(page, form).status_code == 403
+        with pytest.raises(PlatformOperatorRequired):
+            invite_admin(schema_name="alpha", email="me@example.com", full_name="Me", actor=viewer)
