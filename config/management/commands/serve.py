@@ -13,8 +13,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connection
 
 from config.processes import end_with_parent
+from tenants.services.provisioning import ensure_platform
 
 _STOP_SECONDS = 30
 
@@ -31,6 +33,7 @@ class Command(BaseCommand):
         require_free_port(port)
         if options["check_port"]:
             return
+        _make_platform()
         if settings.PRODUCTION:
             call_command("collectstatic", interactive=False, verbosity=0)
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
@@ -62,6 +65,15 @@ class Command(BaseCommand):
         stop(children)
         if failed is not None:
             raise CommandError(f"The {failed} process ended by itself; its message is above. Nothing is left running.")
+
+
+def _make_platform() -> None:
+    """Make the platform's own row: without it its host is unknown, and nobody can sign in or apply."""
+    try:
+        ensure_platform()
+    except DatabaseError as error:
+        raise CommandError("The database is not ready: run `manage.py migrate_schemas` first.") from error
+    connection.close()
 
 
 def _child() -> None:
