@@ -102,7 +102,7 @@ class _Groups:
     def reduce(self, values: NDArray[np.generic], how: str) -> NDArray[np.generic]:
         if how == "sum":
             if self._of_row is not None and values.dtype.kind == "f":
-                return np.asarray(np.bincount(self._of_row, weights=values, minlength=len(self._starts)))
+                return np.asarray(np.bincount(self._of_row, weights=values, minlength=len(self._starts)), np.float64)
             return np.asarray(np.add.reduceat(values, self._starts))
         if how == "max":
             return np.asarray(np.fmax.reduceat(values, self._starts))
@@ -112,7 +112,7 @@ class _Groups:
             return values[self._last]
         known = ~np.isnan(values) if values.dtype.kind == "f" else np.greater_equal(values, 0)
         position = np.maximum.reduceat(np.where(known, np.arange(len(values)), -1), self._starts)
-        return values[np.where(position >= 0, position, self._last)]
+        return np.asarray(values[np.where(position >= 0, position, self._last)])
 
 
 class Accumulator:

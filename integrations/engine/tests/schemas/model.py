@@ -70,7 +70,7 @@ class Example:
         data = self.content
         if isinstance(data, str):
             data = data.encode(self.spec.get("encoding", "utf-8"))
-        path.write_bytes(gzip.compress(data) if self.packed else data)
+        path.write_bytes(gzip.compress(data, mtime=0) if self.packed else data)
         return path
 
 
