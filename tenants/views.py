@@ -49,20 +49,26 @@ def apply(request: HttpRequest) -> HttpResponse:
         else:
             status = 422
     return _page(
-        request, "tenants/apply.html", "Apply for Forecourt", status=status, form=form, domain=settings.TENANT_DOMAIN
+        request,
+        "tenants/apply.html",
+        "Apply for Forecourt",
+        status=status,
+        form=form,
+        domain=settings.TENANT_DOMAIN,
+        kept_days=settings.APPLICATION_RETENTION_DAYS,
     )
 
 
 def _submit(request: HttpRequest, form: ApplicationForm) -> int:
     """Hand a valid form in; returns 302 where the answer is “look into your mail”, else the form page's status."""
     wish = form.wish()
-    if not _may_ask(request) or not allow(
-        "apply-ip", network_of(request), limit=settings.APPLICATIONS_PER_IP, within=_HOUR
-    ):
-        form.add_error(None, _TOO_MANY)
-        return 429
     try:
-        require_free(wish.address)  # first: the answer to a taken address must not depend on the e-mail address
+        if not _may_ask(request):
+            return _too_many(form)
+        # First: the answer to a taken address must not depend on the e-mail address, and is no application yet.
+        require_free(wish.address)
+        if not allow("apply-ip", network_of(request), limit=settings.APPLICATIONS_PER_IP, within=_HOUR):
+            return _too_many(form)
         if allow("apply-mail", wish.email.casefold(), limit=settings.APPLICATIONS_PER_EMAIL, within=_DAY):
             applications.submit(wish=wish)
     except AddressRefused as error:
@@ -72,6 +78,11 @@ def _submit(request: HttpRequest, form: ApplicationForm) -> int:
         form.add_error(None, str(error))
         return 422
     return 302
+
+
+def _too_many(form: ApplicationForm) -> int:
+    form.add_error(None, _TOO_MANY)
+    return 429
 
 
 @never_cache

@@ -197,3 +197,10 @@ def test_apply__on_a_tenant_s_host__is_not_there(alpha: Any) -> None:
 def test_wish__of_the_form__is_what_the_service_takes(db: None) -> None:
     form = ApplicationForm(FORM)
     assert form.is_valid() and form.wish() == make_wish()
+
+
+def test_apply__taken_addresses__do_not_use_up_the_applications_of_a_network(db: None, settings: Any) -> None:
+    settings.APPLICATIONS_PER_IP = 1
+    for _ in range(3):
+        assert browser().post("/apply/", {**FORM, "address": "alpha"}).status_code == 422
+    assert browser().post("/apply/", FORM).status_code == 302
