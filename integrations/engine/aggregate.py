@@ -107,9 +107,9 @@ class _Groups:
         if how == "max":
             return np.asarray(np.fmax.reduceat(values, self._starts))
         if how == "first":
-            return values[self._starts]
+            return np.asarray(values[self._starts])
         if how == "last":
-            return values[self._last]
+            return np.asarray(values[self._last])
         known = ~np.isnan(values) if values.dtype.kind == "f" else np.greater_equal(values, 0)
         position = np.maximum.reduceat(np.where(known, np.arange(len(values)), -1), self._starts)
         return np.asarray(values[np.where(position >= 0, position, self._last)])
