@@ -38,26 +38,30 @@ def post(*, kind: MailKind, reference: int, recipient: str) -> OutgoingMail:
 def deliver(*, mail_id: int) -> str:
     """Send one mail that waits, and return its state. One that was sent, or is being sent elsewhere, is not sent twice.
 
-    Raises ``MailNotSent`` after it was noted when to try again.
+    Raises ``MailNotSent`` after it was noted when to try again. What else goes wrong is noted likewise and raised as it
+    is: a mail that cannot be written must not be tried every few seconds for ever.
     """
-    with transaction.atomic():
-        mail = OutgoingMail.objects.select_for_update().filter(pk=mail_id).first()
-        if mail is None:
-            return "gone"
-        if mail.state != MailState.WAITING:
-            return mail.state
-        mail.attempts += 1
-        written = write(mail)
-        if written is None:
-            return _close(mail, MailState.DROPPED).state
-        problem = _send(mail, written)
-        if not problem:
-            return _close(mail, MailState.SENT, sent_at=timezone.now(), error="").state
-        if mail.attempts > len(PAUSES):
-            _close(mail, MailState.FAILED, error=problem)
-        else:
-            mail.error, mail.next_attempt_at = problem, timezone.now() + PAUSES[mail.attempts - 1]
-            mail.save()
+    try:
+        with transaction.atomic():
+            mail = OutgoingMail.objects.select_for_update().filter(pk=mail_id).first()
+            if mail is None:
+                return "gone"
+            if mail.state != MailState.WAITING:
+                return mail.state
+            written = write(mail)
+            if written is None:
+                return _close(mail, MailState.DROPPED, attempts=mail.attempts + 1).state
+            problem = _send(mail, written)
+            if not problem:
+                sent = {"attempts": mail.attempts + 1, "sent_at": timezone.now(), "error": ""}
+                return _close(mail, MailState.SENT, **sent).state
+            _put_off(mail, problem)
+    except Exception as error:
+        with transaction.atomic():
+            waiting = OutgoingMail.objects.select_for_update().filter(pk=mail_id, state=MailState.WAITING).first()
+            if waiting is not None:
+                _put_off(waiting, f"{type(error).__name__}: {error}"[:500])
+        raise
     # Without the server's words: runs and the audit chain keep this for ever, and servers name the recipient.
     then = (
         "tried again by itself" if mail.state == MailState.WAITING else "not tried again: send it again from its page"
@@ -99,6 +103,16 @@ def _send(mail: OutgoingMail, written: Written) -> str:
     except (OSError, ValueError) as error:  # a server that is down or refuses; an address that cannot be encoded
         return f"{type(error).__name__}: {error}"[:500]
     return ""
+
+
+def _put_off(mail: OutgoingMail, problem: str) -> None:
+    """Count a failed attempt of a locked mail, and note when the next one is due; after the last one it has failed."""
+    mail.attempts += 1
+    if mail.attempts > len(PAUSES):
+        _close(mail, MailState.FAILED, error=problem)
+    else:
+        mail.error, mail.next_attempt_at = problem, timezone.now() + PAUSES[mail.attempts - 1]
+        mail.save()
 
 
 def _close(mail: OutgoingMail, state: MailState, **fields: object) -> OutgoingMail:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
 from ledger.errors import TransitionRefused
@@ -91,6 +93,28 @@ def test_mail__server_names_the_recipient_in_its_refusal__chain_and_run_do_not(d
     assert "ann@example.com" in OutgoingMail.objects.get().error
     kept = str(list(Run.objects.values())) + str(list(AuditEvent.objects.values()))
     assert "run.failed" in kept and "ann@example.com" not in kept
+
+
+class BrokenBackend(BaseEmailBackend):
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        raise RuntimeError("a fault of ours")
+
+
+def test_mail__sending_crashes__waits_its_pause_and_fails_in_the_end(db: None, settings: Any) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.BrokenBackend"
+    applications.submit(wish=make_wish())
+    work_mails()
+    owed = OutgoingMail.objects.get()
+    assert (owed.state, owed.attempts, mails.send_due()) == (
+        MailState.WAITING,
+        1,
+        0,
+    ) and "a fault of ours" in owed.error
+    for _ in mails.PAUSES:
+        with pytest.raises(RuntimeError):
+            mails.deliver(mail_id=owed.pk)
+    owed.refresh_from_db()
+    assert owed.state == mails.deliver(mail_id=owed.pk) == MailState.FAILED
 
 
 def test_mail__every_attempt_failed__is_shown_as_failed_and_sent_again_by_an_operator(db: None, settings: Any) -> None:
