@@ -13,13 +13,15 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from integrations.engine.contract import DataContract
+from integrations.engine.contract import DataContract, Role
 from integrations.engine.drift import DriftChange, DriftKind
+from integrations.engine.drift_columns import SWAPPED
 from integrations.models import DriftItem
 from integrations.models.delivery import DeliveryState
 from integrations.models.drift import DriftState
 from integrations.services.contracts import contract_of
-from integrations.services.drift import Proposal, approve_drift, changes_of, discard_drift, free_fields, propose
+from integrations.services.drift import approve_drift, discard_drift
+from integrations.services.drift_contract import Proposal, changes_of, doubted_signs, free_fields, propose
 from integrations.services.drift_look import Guess, Look, look_at
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import ReasonForm
@@ -30,6 +32,9 @@ from ledger.templatetags.forecourt import ago, badge, moment
 _MANAGE = "integrations.change_source"
 _SHOWN_CHANGES = 200
 _MAPPED_AT_ONCE = 60
+_SIGNS = [(".", "1,234.5 (a point before the decimals)"), (",", "1.234,5 (a comma before the decimals)")]
+_SAYS = {".": "a point", ",": "a comma"}
+_OTHER = {".": ",", ",": "."}
 
 
 class ApproveForm(ReasonForm):
@@ -58,15 +63,31 @@ class ApproveForm(ReasonForm):
                 initial=guess.field if guess is not None and guess.field in fields else "",
                 help_text=guess.words if guess is not None else "",
             )
-        self.order_fields([*self.columns, "reason", "confirmed", "agree"])
+        self.signs: dict[str, str] = {}
+        for role, kinds in doubted_signs(item).items():
+            name = f"decimal_{role}"
+            self.signs[name] = role
+            in_force = contract.files.by_role()[Role(role)].decimal
+            self.fields[name] = forms.ChoiceField(
+                choices=_SIGNS,
+                widget=forms.RadioSelect,
+                label=f"The numbers of the {role} file are written",
+                initial=_OTHER[in_force] if SWAPPED in kinds else None,
+                help_text=f"The contract in force says {_SAYS[in_force]}. Look at the first rows before you choose.",
+            )
+        self.order_fields([*self.columns, *self.signs, "reason", "confirmed", "agree"])
 
     def mapping(self) -> dict[str, str]:
         """New column to field; empty where it is not read."""
         return {column: self.cleaned_data.get(name, "") for name, column in self.columns.items()}
 
+    def decimals(self) -> dict[str, str]:
+        """Role to the chosen sign of decimals, for the roles where it was asked."""
+        return {role: self.cleaned_data[name] for name, role in self.signs.items()}
+
     def column_fields(self) -> list[Any]:
-        """The questions about columns, for the template."""
-        return [self[name] for name in self.columns]
+        """The questions about columns and signs, for the template."""
+        return [self[name] for name in (*self.columns, *self.signs)]
 
 
 def askable(item: DriftItem) -> list[DriftChange]:
@@ -145,7 +166,7 @@ class DriftItemAdmin(ReadOnlyAdmin):
         proposal: Proposal | None = None
         if request.method == "POST" and form.is_valid():
             try:
-                proposal = propose(item=item, mapping=form.mapping())
+                proposal = propose(item=item, mapping=form.mapping(), decimals=form.decimals())
                 agreed = form.cleaned_data["agree"] and form.cleaned_data["confirmed"] == proposal.digest
                 if proposal.digest is None or agreed:
                     run = approve_drift(
@@ -154,6 +175,7 @@ class DriftItemAdmin(ReadOnlyAdmin):
                         reason=form.cleaned_data["reason"],
                         actor=request.user,  # type: ignore[arg-type]  # logged in here
                         confirmed=proposal.digest,
+                        decimals=form.decimals(),
                     )
                     messages.success(request, "The changed contract is in force, and the delivery is read under it.")
                     return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))

@@ -2,7 +2,10 @@
 
 Only what can matter is compared. A column that the contract does not read may go or change as it likes; a new one is
 told, since it may be an old one under another name. What stands in a column is compared where the contract reads
-numbers, dates or flags from it: texts and identifiers have no kind that could change.
+numbers, dates or flags from it: texts and identifiers have no kind that could change. A kind wants evidence: few cells,
+or cells of many kinds, are "unclear", which is never a change.
+
+Another sign of decimals is a change that no mode takes by itself: 1.234 could be loaded as another figure.
 """
 
 from __future__ import annotations
@@ -10,11 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 
-import pyarrow as pa
-
-from integrations.engine.chunks import FileProblem
 from integrations.engine.contract import DataContract
 from integrations.engine.contract_model import (
     FLAG_FIELDS,
@@ -22,15 +21,10 @@ from integrations.engine.contract_model import (
     TEXT_FIELDS,
     ColumnKind,
     DriftMode,
-    FileSpec,
     Role,
 )
-from integrations.engine.headings import REQUIRED, fields_of
-from integrations.engine.profile import profile_column
-from integrations.engine.sources import open_source
-
-SAMPLE_ROWS = 5000
-Columns = dict[str, str]  # heading to kind
+from integrations.engine.drift_columns import DOUBTFUL, SWAPPED, UNCLEAR, WHOLE, Columns, is_number, reading
+from integrations.engine.headings import REQUIRED
 
 
 class DriftKind(StrEnum):
@@ -66,67 +60,31 @@ class DriftChange:
             return f"The {self.role} file has a new column {self.column} ({_KINDS[self.after or 'empty']}){use}."
         if self.kind is DriftKind.MISSING:
             return f"The {self.role} file lost the column {self.column}{use}."
+        if self.after == SWAPPED:
+            return (
+                f"The numbers in the column {self.column} of the {self.role} file{use} have another sign of decimals "
+                "than the contract says (as 1.234,5 and 1,234.5): some could be read as other figures."
+            )
+        if self.after == DOUBTFUL:
+            return (
+                f"The column {self.column} of the {self.role} file{use} held whole numbers, and holds some with three "
+                "digits behind a sign now: 1.234 may be a little more than one, or more than a thousand."
+            )
         was, now = _KINDS[self.before or "empty"], _KINDS[self.after or "empty"]
         return f"The column {self.column} of the {self.role} file{use} held {was} and holds {now} now."
 
 
-_KINDS = {"number": "numbers", "date": "dates", "flag": "yes or no", "text": "text", "empty": "nothing"}
-
-
-def observe_columns(path: Path, spec: FileSpec) -> Columns:
-    """Each heading of a file with what most of its first rows hold; reads the first block only.
-
-    A file that cannot be read has no columns: reading it says why.
-    """
-    try:
-        with open_source(path, spec) as opened:
-            headings = [heading for heading in dict.fromkeys(opened.source.headings) if heading]
-            flat = [heading for heading in headings if heading not in opened.source.nested]
-            chunk = next(iter(opened.source.chunks(flat)), None)
-            arrays = chunk.columns if chunk is not None else {}
-            return {heading: _kind(arrays.get(heading)) for heading in headings}
-    except FileProblem:
-        return {}
-
-
-def first_rows(path: Path, spec: FileSpec, limit: int) -> tuple[list[str], list[list[str]]]:
-    """The headings and the first rows of a file as text, for a person to look at; empty where it cannot be read."""
-    try:
-        with open_source(path, spec) as opened:
-            headings = [name for name in dict.fromkeys(opened.source.headings) if name not in opened.source.nested]
-            chunk = next(iter(opened.source.chunks(headings)), None)
-            if chunk is None:
-                return headings, []
-            columns = [_texts(chunk.columns[name], limit) for name in headings]
-            return headings, [list(row) for row in zip(*columns, strict=True)]
-    except FileProblem:
-        return [], []
-
-
-def _texts(array: pa.Array, limit: int) -> list[str]:
-    return ["" if cell is None else str(cell)[:200] for cell in array.slice(0, limit).to_pylist()]
-
-
-def _kind(array: pa.Array | None) -> str:
-    if array is None:
-        return ColumnKind.EMPTY
-    kind = array.type
-    if array.null_count == len(array):
-        return ColumnKind.EMPTY
-    if pa.types.is_boolean(kind):
-        return ColumnKind.FLAG
-    if pa.types.is_temporal(kind):
-        return ColumnKind.DATE
-    profile = profile_column(_texts(array, SAMPLE_ROWS))
-    if not profile.filled:
-        return ColumnKind.EMPTY
-    if profile.flags:
-        return ColumnKind.FLAG
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return ColumnKind.NUMBER
-    if profile.dates > 0.5:
-        return ColumnKind.DATE
-    return ColumnKind.NUMBER if profile.numeric > 0.5 else ColumnKind.TEXT
+_KINDS = {
+    "number": "numbers",
+    "date": "dates",
+    "flag": "yes or no",
+    "text": "text",
+    "empty": "nothing",
+    UNCLEAR: "a little of everything",
+    WHOLE: "whole numbers",
+    SWAPPED: "numbers with another sign of decimals",
+    DOUBTFUL: "numbers",
+}
 
 
 def compare_columns(
@@ -138,7 +96,7 @@ def compare_columns(
         known, seen = baseline.get(role), observed.get(role)
         if not known or not seen:
             continue
-        before, now = _reading(contract, role, known), _reading(contract, role, seen)
+        before, now = reading(contract, role, known), reading(contract, role, seen)
         changes += _missing(contract, role, known, before, seen, now)
         changes += [
             DriftChange(role, DriftKind.NEW, column, None, kind, now.get(column))
@@ -159,7 +117,9 @@ def held_by(changes: Sequence[DriftChange], contract: DataContract) -> tuple[Dri
 
 
 def mode_of(change: DriftChange, contract: DataContract) -> DriftMode:
-    """What the contract wants done about a change."""
+    """What is done about a change: what the contract wants, except that figures of two meanings are always held."""
+    if change.after in (SWAPPED, DOUBTFUL) and change.kind is DriftKind.TYPE:
+        return DriftMode.FREEZE
     modes = {
         DriftKind.NEW: contract.drift.new_column,
         DriftKind.MISSING: contract.drift.missing_column,
@@ -178,10 +138,23 @@ def ignored_columns(changes: Sequence[DriftChange], contract: DataContract) -> d
 
 
 def known_after(
-    observed: Mapping[Role, Columns], changes: Sequence[DriftChange], contract: DataContract
+    observed: Mapping[Role, Columns],
+    changes: Sequence[DriftChange],
+    contract: DataContract,
+    baseline: Mapping[Role, Columns] | None = None,
 ) -> dict[Role, Columns]:
-    """The columns that are known once the delivery is loaded: `evolve` learns what changed, `discard` does not."""
-    known = {role: dict(columns) for role, columns in observed.items()}
+    """The columns that are known once the delivery is loaded: `evolve` learns what changed, `discard` does not.
+
+    What a column was known to hold (`baseline`) stays known where the delivery shows too little to tell.
+    """
+    before = baseline or {}
+    known = {
+        role: {
+            name: before.get(role, {}).get(name, kind) if kind in (UNCLEAR, ColumnKind.EMPTY) else kind
+            for name, kind in columns.items()
+        }
+        for role, columns in observed.items()
+    }
     for change in changes:
         if mode_of(change, contract) is not DriftMode.DISCARD:
             continue
@@ -191,17 +164,6 @@ def known_after(
         elif change.before is not None:
             columns[change.column] = change.before
     return known
-
-
-def _reading(contract: DataContract, role: Role, columns: Mapping[str, str]) -> dict[str, str]:
-    """Column to the field that is read from it, as the plan of the columns assigns them."""
-    allowed = fields_of(contract, role)
-    reading = {column: contract.mapping[column] for column in columns if contract.mapping.get(column) in allowed}
-    claimed = set(reading.values())
-    for name in allowed:
-        if name in columns and name not in claimed and name not in contract.mapping:
-            reading[name] = name
-    return reading
 
 
 def _missing(
@@ -226,12 +188,35 @@ def is_required(change: DriftChange) -> bool:
     return change.field in REQUIRED[Role(change.role)]
 
 
+def swapped_without_baseline(observed: Mapping[Role, Columns], contract: DataContract) -> tuple[DriftChange, ...]:
+    """Columns whose sign of decimals is not the contract's: nothing has to be known before to see that."""
+    return tuple(
+        DriftChange(role, DriftKind.TYPE, column, ColumnKind.NUMBER, SWAPPED, name)
+        for role, columns in observed.items()
+        for column, name in reading(contract, role, columns).items()
+        if columns[column] == SWAPPED
+    )
+
+
+def plain_kind(kind: str) -> ColumnKind:
+    """The kind as a contract may list it; a column of which nothing is known is listed as empty, and may hold any."""
+    if kind in (WHOLE, SWAPPED, DOUBTFUL):
+        return ColumnKind.NUMBER
+    return ColumnKind.EMPTY if kind == UNCLEAR else ColumnKind(kind)
+
+
 def _differs(before: str, after: str, field: str) -> bool:
-    if ColumnKind.EMPTY in (before, after) or field in (*ID_FIELDS, *TEXT_FIELDS):
+    if field in (*ID_FIELDS, *TEXT_FIELDS):
+        return False
+    if after == SWAPPED and is_number(field):
+        return True
+    if {ColumnKind.EMPTY, UNCLEAR} & {before, after}:
         return False
     if field in FLAG_FIELDS:
         return (before == ColumnKind.FLAG) != (after == ColumnKind.FLAG)
     if field == "date":
         return (before == ColumnKind.DATE) != (after == ColumnKind.DATE)
-    numbers = (ColumnKind.NUMBER, ColumnKind.FLAG)  # a figure that happens to be 0 or 1; regressors are numbers, too
+    if after == DOUBTFUL and before in (WHOLE, ColumnKind.FLAG):
+        return True
+    numbers = (ColumnKind.NUMBER, ColumnKind.FLAG, WHOLE, SWAPPED, DOUBTFUL)  # a figure that happens to be 0 or 1, too
     return (before in numbers) != (after in numbers)

@@ -5,45 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.db import transaction
 from django.utils import timezone
-from pydantic import TypeAdapter, ValidationError
 
-from integrations.drift_errors import DriftDecided, MappingRefused
+from integrations.drift_errors import DriftDecided
 from integrations.engine.contract import DataContract, Role
-from integrations.engine.contract_model import REQUIRED_FIELDS, DriftMode, PlainText
+from integrations.engine.contract_model import DriftMode
 from integrations.engine.drift import (
-    Columns,
     DriftChange,
     DriftKind,
     compare_columns,
     held_by,
     ignored_columns,
-    is_required,
     known_after,
     mode_of,
-    observe_columns,
+    swapped_without_baseline,
 )
+from integrations.engine.drift_columns import UNCLEAR, Columns, observe_columns
 from integrations.engine.findings import Finding, info, warning
-from integrations.engine.headings import fields_of
 from integrations.engine.types import BatchResult
 from integrations.models import BatchFile, Contract, Delivery, DriftItem, IngestBatch, Source
 from integrations.models.batch import BatchState
 from integrations.models.delivery import Via
 from integrations.models.drift import DRIFT_TRANSITIONS, DriftState
-from integrations.services.contracts import activate_contract, changes_against_active, contract_of, save_contract
+from integrations.models.source import ContractState
+from integrations.services.contracts import activate_contract, save_contract
 from integrations.services.delivery_end import hold
 from integrations.services.delivery_life import discard_delivery, release_delivery, send_next
+from integrations.services.drift_contract import propose
 from ledger.context import RunContext
 from ledger.models import Run
 from ledger.services.audit import actor_name, record
 from tenants.roles import Role as TenantRole
 from tenants.roles import require_role
 
-_PLAIN_TEXT: TypeAdapter[str] = TypeAdapter(PlainText)
 _NAMED = 6  # changes that a reason spells out
 
 
@@ -54,6 +51,7 @@ class Drift:
     contract: DataContract
     observed: dict[Role, Columns] = field(default_factory=dict)
     changes: tuple[DriftChange, ...] = ()
+    baseline: dict[Role, Columns] = field(default_factory=dict)
 
     @property
     def held(self) -> tuple[DriftChange, ...]:
@@ -68,7 +66,12 @@ class Drift:
     @property
     def known(self) -> dict[Role, Columns]:
         """What is known once the delivery is loaded."""
-        return known_after(self.observed, self.changes, self.contract)
+        return known_after(self.observed, self.changes, self.contract, self.baseline)
+
+    @property
+    def seen(self) -> dict[Role, Columns]:
+        """The delivery's columns, with what was known before where the delivery shows too little to tell."""
+        return known_after(self.observed, (), self.contract, self.baseline)
 
     def noted(self, result: BatchResult) -> BatchResult:
         """The result with a remark for each change that was taken."""
@@ -88,20 +91,25 @@ def find_drift(
     """
     specs = contract.files.by_role()
     seen = [
-        (role, observe_columns(path, specs[role])) for role, paths in files.items() for path in paths if role in specs
+        (role, observe_columns(path, contract, role))
+        for role, paths in files.items()
+        for path in paths
+        if role in specs
     ]
     observed: dict[Role, Columns] = {}
     for role, columns in seen:
-        observed[role] = {**columns, **observed.get(role, {})}
+        observed[role] = {**columns, **{name: kind for name, kind in observed.get(role, {}).items() if kind != UNCLEAR}}
     if delivery is not None and delivery.replaces is not None:
         own = _columns_of(delivery.replaces)
         if own and all(columns.keys() == own.get(role, {}).keys() for role, columns in observed.items()):
             return Drift(contract, {role: own[role] for role in observed})
     baseline = known_columns(contract_row=contract_row, contract=contract)
-    if not baseline:
-        return Drift(contract, observed)
     found = [change for role, columns in seen for change in compare_columns(baseline, {role: columns}, contract)]
-    return Drift(contract, observed, tuple(dict.fromkeys(found)))
+    if contract_row.state == ContractState.ACTIVE:
+        told = {(change.role, change.column) for change in found}
+        signs = [change for role, columns in seen for change in swapped_without_baseline({role: columns}, contract)]
+        found += [change for change in signs if (change.role, change.column) not in told]
+    return Drift(contract, observed, tuple(dict.fromkeys(found)), baseline)
 
 
 def known_columns(*, contract_row: Contract, contract: DataContract) -> dict[Role, Columns]:
@@ -145,7 +153,7 @@ def hold_if_drifted(
             delivery=locked,
             contract=contract_row,
             changes=[change.as_dict() for change in drift.changes],
-            columns={str(role): columns for role, columns in drift.observed.items()},
+            columns={str(role): columns for role, columns in drift.seen.items()},
         )
         data = {"source": locked.source.name, "delivery": locked.pk, "changes": item.changes[:50]}
         record(event="drift.opened", subject=item, data=data)
@@ -160,36 +168,7 @@ def reason_of(changes: Sequence[DriftChange]) -> str:
     return f"{said}{more} Nothing of it was read; a tenant admin decides under “Changed columns”."
 
 
-def changes_of(item: DriftItem) -> tuple[DriftChange, ...]:
-    """The item's differences."""
-    return tuple(DriftChange(**{**change, "kind": DriftKind(change["kind"])}) for change in item.changes)
-
-
 # --- decisions -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """The contract that an approval would put in force."""
-
-    contract: DataContract
-    digest: str | None
-    breaking: tuple[str, ...]
-
-
-def propose(*, item: DriftItem, mapping: Mapping[str, str]) -> Proposal:
-    """The contract in force with ``mapping`` (new column to field; an empty field: not read) in place of what was lost.
-
-    ``digest`` is what confirms the changes in ``breaking``, None where nothing breaks.
-    Raises ``MappingRefused``, ``ContractAltered``.
-    """
-    row = item.source.active_contract or item.contract
-    before = contract_of(row)
-    after = _changed(before, item, {column: name for column, name in mapping.items() if name})
-    changes = changes_against_active(source=item.source, contract=after)
-    if changes is None or not changes.breaking:
-        return Proposal(after, None, ())
-    return Proposal(after, changes.digest, tuple(f"{found.key}: {found.why}" for found in changes.breaking_changes))
 
 
 @transaction.atomic
@@ -200,6 +179,7 @@ def approve_drift(
     reason: str,
     actor: AbstractBaseUser | None,
     confirmed: str | None = None,
+    decimals: Mapping[str, str] | None = None,
 ) -> Run:
     """Put a contract with the changed columns in force, and read the held delivery under it; returns its run.
 
@@ -208,7 +188,7 @@ def approve_drift(
     ``BreakingChangeUnconfirmed``, ``BytesGone``, ``ReasonMissing``, ``SourcePaused``, ``RoleRequired``.
     """
     item = _lock(item_id, DriftState.APPROVED, actor)
-    proposal = propose(item=item, mapping=mapping)
+    proposal = propose(item=item, mapping=mapping, decimals=decimals)
     row = save_contract(source=item.source, contract=proposal.contract, actor=actor)
     activate_contract(contract_id=row.pk, actor=actor, reason=reason, confirmed=confirmed)
     Delivery.objects.filter(pk=item.delivery_id).update(contract=row)
@@ -223,6 +203,7 @@ def approve_drift(
             "delivery": item.delivery_id,
             "contract_version": row.version,
             "mapping": dict(mapping),
+            "decimals": dict(decimals or {}),
             "reason": reason.strip(),
         },
         correlation_id=run.correlation_id,
@@ -265,65 +246,6 @@ def _decide(
     item.decided_at, item.decided_by_name = timezone.now(), actor_name(actor)
     item.decided_by = actor if isinstance(actor, User) else None
     item.save()
-
-
-def _changed(before: DataContract, item: DriftItem, mapping: Mapping[str, str]) -> DataContract:
-    changes = changes_of(item)
-    new = {change.column for change in changes if change.kind is DriftKind.NEW}
-    lost = [change for change in changes if change.kind is DriftKind.MISSING]
-    unknown = sorted(set(mapping) - new)
-    if unknown:
-        raise MappingRefused(f"{unknown[0]} is no new column of this delivery.")
-    body: dict[str, Any] = before.model_dump(mode="json")
-    for change in lost:
-        body["field_map"].pop(change.column, None)
-        body["id_columns"].pop(change.column, None)
-    taken: dict[str, str] = {}
-    for column, name in mapping.items():
-        if name not in free_fields(before, item):
-            raise MappingRefused(f"{column} cannot be read as {name}: another column is, or the file may not have it.")
-        if name in taken:
-            raise MappingRefused(f"{taken[name]} and {column} cannot both be read as {name}. Choose one of them.")
-        taken[name] = column
-        body["field_map"][column] = name
-    brought = {*taken, *(change.field for change in changes if change.kind is DriftKind.NEW)}
-    for change in lost:
-        if is_required(change) and change.field not in brought:
-            raise MappingRefused(
-                f"{change.field} has no column any more, and nothing can be loaded without it. "
-                f"Choose the column that holds it now (it was {change.column})."
-            )
-    for role, columns in item.columns.items():
-        if body["files"].get(role) is not None:
-            body["files"][role]["columns"] = {name: kind for name, kind in columns.items() if _is_plain(name)}
-    try:
-        return DataContract.model_validate(body)
-    except ValidationError as problem:
-        raise MappingRefused(str(problem.errors()[0]["msg"]).removeprefix("Value error, ")) from None
-
-
-def free_fields(contract: DataContract, item: DriftItem) -> tuple[str, ...]:
-    """Fields that a new column may be read as: those whose column is gone, and those that no column brings."""
-    changes = changes_of(item)
-    lost = {change.field for change in changes if change.kind is DriftKind.MISSING}
-    lost -= {change.field for change in changes if change.kind is DriftKind.NEW}  # come back under their own name
-    mapped = set(contract.mapping.values())
-    named = {name for columns in item.columns.values() for name in columns}
-    roles = [Role(role) for role in item.columns]
-    fields = dict.fromkeys(name for role in roles for name in fields_of(contract, role))
-    return tuple(
-        name
-        for name in fields
-        if name in lost or (name not in mapped and name not in REQUIRED_FIELDS and name not in named)
-    )
-
-
-def _is_plain(name: str) -> bool:
-    try:
-        _PLAIN_TEXT.validate_python(name)
-    except ValidationError:
-        return False
-    return True
 
 
 def _note(change: DriftChange, contract: DataContract) -> Finding:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from integrations.delivery_errors import BytesGone
 from integrations.engine.contract import Role
-from integrations.engine.drift import DriftChange, DriftKind, first_rows
+from integrations.engine.drift import DriftChange, DriftKind
+from integrations.engine.drift_columns import first_rows
 from integrations.engine.suggest import suggest_columns
 from integrations.models import DriftItem
 from integrations.services.contracts import contract_of
-from integrations.services.drift import changes_of
+from integrations.services.drift_contract import changes_of
 from integrations.services.spool import staged
 
 ROWS = 8
