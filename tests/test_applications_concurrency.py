@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django_q.models import OrmQ
 from pytest_django import DjangoDbBlocker
 
@@ -122,21 +123,22 @@ def test_provisioning__worker_killed_in_the_middle__ends_with_exactly_one_tenant
     def fresh() -> Run:
         return Run.objects.get(pk=str(application.run_id))
 
-    def is_making_the_schema() -> bool:
+    def waits_to_invite() -> bool:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND state LIKE %s AND query ILIKE ANY(ARRAY['create %%', 'alter %%', '%%django_migrations%%'])",
-                ["%active%"],
+                "SELECT count(*) FROM pg_locks WHERE relation = 'tenants_invitation'::regclass AND NOT granted"
             )
-            making: int = cursor.fetchone()[0]
-            return making > 0
+            waiting: int = cursor.fetchone()[0]
+            return waiting > 0
 
-    start_worker()
-    assert _wait(lambda: fresh().state == RunState.RUNNING), fresh().state
-    assert _wait(is_making_the_schema, 30), "the schema was made before anybody looked"
-    assert not Tenant.objects.filter(schema_name=SCHEMA).exists()
-    os.kill(int(fresh().worker.rpartition(":")[2]), signal.SIGKILL)
+    # The table is held, so that the job stands where schema, rows and roles are made and nothing is committed.
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE tenants_invitation IN SHARE MODE")
+        start_worker()
+        assert _wait(waits_to_invite), (fresh().state, fresh().error)
+        assert not Tenant.objects.filter(schema_name=SCHEMA).exists()
+        os.kill(int(fresh().worker.rpartition(":")[2]), signal.SIGKILL)
 
     assert _wait(lambda: fresh().state == RunState.SUCCEEDED), (fresh().state, fresh().error)
     assert [entry["outcome"] for entry in fresh().attempts_log] == ["lost", "succeeded"]
