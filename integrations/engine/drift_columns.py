@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from integrations.engine.profile import profile_column
 from integrations.engine.sources import open_source
 
 SAMPLE_ROWS = 5000
+BLOCKS = 2  # a last line without its line end comes in a block of its own
 Columns = dict[str, str]  # heading to kind: a ColumnKind or one of those below
 UNCLEAR = "unclear"
 """Too few cells, or too many kinds of them, to say what a column holds."""
@@ -28,7 +30,7 @@ DOUBTFUL = "doubtful"
 
 
 def observe_columns(path: Path, contract: DataContract, role: Role) -> Columns:
-    """Each heading of a file with what nearly all of its first rows hold; reads the first block only.
+    """Each heading of a file with what nearly all of its first rows hold; reads the first two blocks only.
 
     A file that cannot be read has no columns: reading it says why.
     """
@@ -37,8 +39,7 @@ def observe_columns(path: Path, contract: DataContract, role: Role) -> Columns:
         with open_source(path, spec) as opened:
             headings = [heading for heading in dict.fromkeys(opened.source.headings) if heading]
             flat = [heading for heading in headings if heading not in opened.source.nested]
-            chunk = next(iter(opened.source.chunks(flat)), None)
-            arrays = chunk.columns if chunk is not None else {}
+            arrays = _joined([chunk.columns for chunk in islice(opened.source.chunks(flat), BLOCKS)])
             kinds = {heading: _kind(arrays.get(heading)) for heading in headings}
     except FileProblem:
         return {}
@@ -46,6 +47,16 @@ def observe_columns(path: Path, contract: DataContract, role: Role) -> Columns:
         name for name, read_as in reading(contract, role, kinds).items() if name in arrays and is_number(read_as)
     ]
     return {**kinds, **_written({name: signs_of(arrays[name], spec.decimal) for name in numbers}, kinds)}
+
+
+def _joined(blocks: list[Mapping[str, pa.Array]]) -> dict[str, pa.Array]:
+    """The blocks' columns as one; a column that a workbook types differently further down is its first block's."""
+    return {
+        name: pa.concat_arrays([block[name] for block in blocks])
+        if all(block[name].type == array.type for block in blocks)
+        else array
+        for name, array in (blocks[0].items() if blocks else ())
+    }
 
 
 def _written(signs: Mapping[str, Signs], kinds: Columns) -> Columns:
@@ -67,10 +78,10 @@ def first_rows(path: Path, spec: FileSpec, limit: int) -> tuple[list[str], list[
     try:
         with open_source(path, spec) as opened:
             headings = [name for name in dict.fromkeys(opened.source.headings) if name not in opened.source.nested]
-            chunk = next(iter(opened.source.chunks(headings)), None)
-            if chunk is None:
+            arrays = _joined([chunk.columns for chunk in islice(opened.source.chunks(headings), BLOCKS)])
+            if not arrays:
                 return headings, []
-            columns = [_texts(chunk.columns[name], limit) for name in headings]
+            columns = [_texts(arrays[name], limit) for name in headings]
             return headings, [list(row) for row in zip(*columns, strict=True)]
     except FileProblem:
         return [], []
