@@ -8,12 +8,14 @@ from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from integrations.models import Delivery
 from integrations.models.delivery import DELIVERY_TRANSITIONS, DeliveryState
-from integrations.services.delivery_life import discard_delivery, live_before
+from integrations.models.drift import DriftState
+from integrations.services.delivery_life import discard_delivery, held_before, live_before
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import ReasonForm
 from ledger.errors import DomainError
@@ -84,8 +86,11 @@ class DeliveryAdmin(ReadOnlyAdmin):
             "files": obj.files.all(),
             "run": run,
             "waits_for": live_before(obj) if is_live else None,
+            "waits_behind": held_before(obj) if is_live else None,
+            "item": obj.drift_items.first(),
             "may_discard": request.user.has_perm(_MANAGE)
             and not is_live
+            and obj.state != DeliveryState.HELD
             and DeliveryState.DISCARDED in DELIVERY_TRANSITIONS[obj.state],
         }
 
@@ -94,6 +99,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
         delivery: Delivery = self.object_or_404(request, object_id)
         if not request.user.has_perm(_MANAGE):
             raise PermissionDenied
+        item = delivery.drift_items.filter(state=DriftState.OPEN).first()
+        if item is not None:  # it is decided in the inbox, which says what changed
+            return HttpResponseRedirect(reverse("admin:integrations_driftitem_discard", args=[item.pk]))
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:

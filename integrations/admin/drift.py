@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
@@ -209,7 +210,7 @@ class DriftItemAdmin(ReadOnlyAdmin):
             except DomainError as error:
                 form.add_error(None, str(error))
             else:
-                messages.success(request, "The delivery is discarded. What came behind it is read now.")
+                messages.success(request, "The delivery is discarded. What waited behind it is read now.")
                 return self.to_object(item)
         return self.render_page(
             request,
@@ -217,8 +218,9 @@ class DriftItemAdmin(ReadOnlyAdmin):
             title=f"Discard delivery {item.delivery_id} of {item.source.name}",
             obj=item,
             form=form,
-            lead="Nothing of this delivery is ever loaded. Its names and hashes stay, its bytes are deleted.",
-            lines=["The contract in force stays as it is, and what came behind the delivery is read."],
+            lead="Nothing of this delivery is ever loaded. "
+            f"Its files are kept for {settings.KEPT_FILES_DAYS} days after they came, then deleted.",
+            lines=["The contract in force stays as it is, and what waits behind the delivery is read next."],
             submit="Discard it",
             danger=True,
             back=self.url("change", item.pk),

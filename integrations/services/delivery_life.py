@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, User
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils import timezone
 
 from integrations.delivery_errors import BytesGone, ReasonMissing
 from integrations.errors import SourcePaused, TenantSuspended
-from integrations.models import Delivery, Source
+from integrations.models import Delivery, DriftItem, Source
 from integrations.models.delivery import DELIVERY_TRANSITIONS, DeliveryState
+from integrations.models.drift import DriftState
 from integrations.models.source import SourceState
 from ledger.errors import TransitionRefused
 from ledger.models import LIVE_STATES, Run, RunState
 from ledger.schema import connection
 from ledger.services import runs
-from ledger.services.audit import record
+from ledger.services.audit import actor_name, record
 from tenants.roles import Role as TenantRole
 from tenants.roles import require_role
 from tenants.selectors import get_tenant
@@ -160,7 +161,10 @@ def release_delivery(*, delivery_id: int, reason: str, actor: AbstractBaseUser |
 
 @transaction.atomic
 def discard_delivery(*, delivery_id: int, reason: str, actor: AbstractBaseUser | None) -> Delivery:
-    """Give a held or refused delivery up: its bytes are deleted, its hashes stay.
+    """Give a held or refused delivery up; what waited behind it goes on.
+
+    The bytes of a refused one are deleted, its hashes stay. Those of a held one, which nobody has read yet, are kept as
+    long as all others are, and its item of the inbox is closed with it.
 
     Raises ``TransitionRefused`` where it is loaded, discarded or still waiting, ``ReasonMissing``, ``RoleRequired``.
     """
@@ -168,13 +172,29 @@ def discard_delivery(*, delivery_id: int, reason: str, actor: AbstractBaseUser |
     run = Run.objects.filter(pk__in=[delivery.run_id], state__in=LIVE_STATES).first()
     if run is not None:
         raise TransitionRefused(str(delivery), run.get_state_display().lower(), DeliveryState.DISCARDED)
+    was_held = delivery.state == DeliveryState.HELD
     change_state(delivery, DeliveryState.DISCARDED, problem=reason.strip())
-    if delivery.batch is not None:
-        delivery.batch.files.exclude(kept_path="").update(kept_path="")
-    drop_bytes(delivery)
+    if was_held:
+        close_item(delivery, reason=reason, actor=actor)
+    else:
+        if delivery.batch is not None:
+            delivery.batch.files.exclude(kept_path="").update(kept_path="")
+        drop_bytes(delivery)
     data = {"source": delivery.source.name, "reason": reason.strip()}
     record(event="delivery.discarded", actor=actor, subject=delivery, data=data)
+    send_next(source=delivery.source)
     return delivery
+
+
+def close_item(delivery: Delivery, *, reason: str, actor: AbstractBaseUser | None) -> None:
+    """Close what the inbox of changed columns asks about a delivery that is discarded."""
+    for item in DriftItem.objects.select_for_update().filter(delivery=delivery, state=DriftState.OPEN):
+        item.state, item.reason = DriftState.DISCARDED, reason.strip()
+        item.decided_at, item.decided_by_name = timezone.now(), actor_name(actor)
+        item.decided_by = actor if isinstance(actor, User) else None
+        item.save()
+        data = {"source": delivery.source.name, "delivery": delivery.pk, "reason": item.reason}
+        record(event="drift.discarded", actor=actor, subject=item, data=data)
 
 
 def _lock(delivery_id: int, reason: str, actor: AbstractBaseUser | None) -> Delivery:

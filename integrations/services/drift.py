@@ -33,7 +33,7 @@ from integrations.models.drift import DRIFT_TRANSITIONS, DriftState
 from integrations.models.source import ContractState
 from integrations.services.contracts import activate_contract, save_contract
 from integrations.services.delivery_end import hold
-from integrations.services.delivery_life import discard_delivery, release_delivery, send_next
+from integrations.services.delivery_life import discard_delivery, release_delivery
 from integrations.services.drift_contract import propose
 from ledger.context import RunContext
 from ledger.models import Run
@@ -192,7 +192,7 @@ def approve_drift(
     row = save_contract(source=item.source, contract=proposal.contract, actor=actor)
     activate_contract(contract_id=row.pk, actor=actor, reason=reason, confirmed=confirmed)
     Delivery.objects.filter(pk=item.delivery_id).update(contract=row)
-    _decide(item, DriftState.APPROVED, reason, actor, row)
+    _approve(item, reason, actor, row)
     run = release_delivery(delivery_id=item.delivery_id, reason=reason, actor=actor)
     record(
         event="drift.approved",
@@ -213,16 +213,14 @@ def approve_drift(
 
 @transaction.atomic
 def discard_drift(*, item_id: int, reason: str, actor: AbstractBaseUser | None) -> DriftItem:
-    """Give the held delivery up; what waited behind it goes on under the contract in force.
+    """Give the held delivery up; its files are kept as long as others are. What waited behind it goes on under the
+    contract in force.
 
     ``actor`` is a tenant admin, or None for the system. Raises ``DriftDecided``, ``ReasonMissing``, ``RoleRequired``.
     """
     item = _lock(item_id, DriftState.DISCARDED, actor)
-    discard_delivery(delivery_id=item.delivery_id, reason=reason, actor=actor)
-    _decide(item, DriftState.DISCARDED, reason, actor, None)
-    data = {"source": item.source.name, "delivery": item.delivery_id, "reason": reason.strip()}
-    record(event="drift.discarded", actor=actor, subject=item, data=data)
-    send_next(source=item.source)
+    discard_delivery(delivery_id=item.delivery_id, reason=reason, actor=actor)  # and closes the item with it
+    item.refresh_from_db()
     return item
 
 
@@ -239,10 +237,8 @@ def _lock(item_id: int, wanted: DriftState, actor: AbstractBaseUser | None) -> D
     return item
 
 
-def _decide(
-    item: DriftItem, state: DriftState, reason: str, actor: AbstractBaseUser | None, row: Contract | None
-) -> None:
-    item.state, item.reason, item.new_contract = state, reason.strip(), row
+def _approve(item: DriftItem, reason: str, actor: AbstractBaseUser | None, row: Contract) -> None:
+    item.state, item.reason, item.new_contract = DriftState.APPROVED, reason.strip(), row
     item.decided_at, item.decided_by_name = timezone.now(), actor_name(actor)
     item.decided_by = actor if isinstance(actor, User) else None
     item.save()

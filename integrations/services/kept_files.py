@@ -15,7 +15,7 @@ from django.utils import timezone
 from integrations.delivery_errors import BytesGone, ReasonMissing
 from integrations.models import BatchFile, Delivery, DeliveryFile, IngestBatch, Source
 from integrations.models.delivery import DeliveryState
-from integrations.services.delivery_life import change_state, delete_on_commit
+from integrations.services.delivery_life import change_state, close_item, delete_on_commit, send_next
 from ledger.models import LIVE_STATES, Run
 from ledger.services.audit import record
 from tenants.roles import Role as TenantRole
@@ -68,7 +68,10 @@ def drop_old_files(*, days: int | None = None) -> int:
     gone = _forget([path for path in dict.fromkeys(paths) if path not in in_use])
     for delivery in deliveries:
         if delivery.state in (DeliveryState.HELD, DeliveryState.RECEIVED):
-            change_state(delivery, DeliveryState.DISCARDED, problem=f"Nobody decided within {limit} days.")
+            why = f"Nobody decided within {limit} days."
+            change_state(delivery, DeliveryState.DISCARDED, problem=why)
+            close_item(delivery, reason=why, actor=None)
+            send_next(source=delivery.source)
     if gone:
         record(event="files.expired", data={"files": len(gone), "days": limit})
     return len(gone)
