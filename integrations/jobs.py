@@ -21,7 +21,13 @@ def _ended(run: Run) -> None:
     run_ended(run)
 
 
-@job("integrations.ingest", title="Load sales files", max_attempts=3, ready=_may_start, ended=_ended)
+def _waits(run: Run) -> str:
+    from integrations.services.delivery_life import waits_for
+
+    return waits_for(run)
+
+
+@job("integrations.ingest", title="Load sales files", max_attempts=3, ready=_may_start, ended=_ended, waits=_waits)
 def ingest(ctx: RunContext) -> dict[str, Any]:
     """Read a delivery, or the named files under the named contract, and load it as one batch."""
     from integrations.services.onboarding import perform  # reads files with pyarrow, which a web process never needs

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Body = Callable[["RunContext"], dict[str, Any]]
 Ready = Callable[["Run"], bool]
 Ended = Callable[["Run"], None]
+Waits = Callable[["Run"], str]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class JobKind:
     """A kind of job: its name, what people call it, how often it is tried, and what it does.
 
     ``ready`` says whether a queued run may be started now (it waits otherwise); ``ended`` is called, in the transaction
-    that ends a run for whatever reason, so that it can send what waited for it.
+    that ends a run for whatever reason, so that it can send what waited for it. ``waits`` says in words what a queued
+    run of the kind waits for, empty where it is only a worker.
     """
 
     kind: str
@@ -31,18 +33,25 @@ class JobKind:
     body: Body
     ready: Ready | None = None
     ended: Ended | None = None
+    waits: Waits | None = None
 
 
 _KINDS: dict[str, JobKind] = {}
 
 
 def job(
-    kind: str, *, title: str, max_attempts: int = 3, ready: Ready | None = None, ended: Ended | None = None
+    kind: str,
+    *,
+    title: str,
+    max_attempts: int = 3,
+    ready: Ready | None = None,
+    ended: Ended | None = None,
+    waits: Waits | None = None,
 ) -> Callable[[Body], Body]:
     """Register the function as the body of ``kind``. It takes a ``RunContext`` and returns the run's outputs."""
 
     def register(body: Body) -> Body:
-        _KINDS[kind] = JobKind(kind=kind, title=title, max_attempts=max_attempts, body=body, ready=ready, ended=ended)
+        _KINDS[kind] = JobKind(kind, title, max_attempts, body, ready=ready, ended=ended, waits=waits)
         return body
 
     return register
@@ -74,6 +83,12 @@ def is_ready(run: Run) -> bool:
     """Whether this queued run may be started now; one of a kind that is no longer registered fails when it starts."""
     registered = _KINDS.get(run.kind)
     return registered is None or registered.ready is None or registered.ready(run)
+
+
+def waits_for(run: Run) -> str:
+    """What this queued run waits for besides a worker, in words; empty where it is only that."""
+    registered = _KINDS.get(run.kind)
+    return registered.waits(run) if registered is not None and registered.waits is not None else ""
 
 
 def tell_ended(run: Run) -> None:

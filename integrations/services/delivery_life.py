@@ -82,6 +82,24 @@ def may_start(run: Run) -> bool:
     return free and delivery.source.state != SourceState.PAUSED
 
 
+def waits_for(run: Run) -> str:
+    """What a queued run of the ingest waits for, in words; empty where nothing but a worker keeps it."""
+    delivery = _of_run(run)
+    if delivery is None:
+        return ""
+    held = held_before(delivery)
+    if held is not None:
+        return (
+            f"It waits behind delivery {held.pk} of {held.source.name}, which is held because its columns changed. "
+            "A tenant admin decides under “Changed columns”; this one is read after that"
+        )
+    if delivery.source.state == SourceState.PAUSED:
+        return f"It waits because {delivery.source.name} is paused. It is read once the source is resumed"
+    if live_before(delivery) is not None:
+        return f"It waits for an earlier delivery of {delivery.source.name}: they are read in their order"
+    return ""
+
+
 def run_ended(run: Run) -> None:
     """What an ended run leaves: a cancelled delivery is discarded, a refused one says why, and the next one is sent."""
     delivery = _of_run(run)

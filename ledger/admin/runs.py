@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from ledger.admin.base import ReadOnlyAdmin, View, attempt
-from ledger.jobs import all_kinds, job_title
+from ledger.jobs import all_kinds, job_title, waits_for
 from ledger.models import Run, RunState
 from ledger.services import runs
 from ledger.sites import platform_site, tenant_site
@@ -182,6 +182,9 @@ def progress_of(run: Run) -> dict[str, Any]:
 
 def _waiting(run: Run) -> str:
     """Why a queued run has not begun, as far as this schema knows."""
+    told = waits_for(run)
+    if told:
+        return told
     seconds = (timezone.now() - run.queued_at).total_seconds()
     if seconds < PATIENCE_SECONDS:
         return "Waiting for a worker"
