@@ -74,6 +74,8 @@ def contract_report(refused: ContractUnusable) -> dict[str, Any]:
 
 def render(report: Mapping[str, Any]) -> str:
     """The report for a person: a line a file, the sums, and every finding with its fix."""
+    if report["units"] is None:  # nothing was read
+        return "\n".join(one_line(f"{_MARKS[found['severity']]}: {found['message']}") for found in report["findings"])
     lines = [f"{'file':<32} {'role':<13} {'read':>12} {'loaded':>12} {'merged':>12} {'rejected':>10}"]
     for found in report["files"]:
         counts = [f"{found[name]:,}" for name in _COUNTS]

@@ -14,6 +14,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from integrations import selectors
 from integrations.delivery_errors import DeliveryHeld
 from integrations.engine.contract import DataContract, Role, contract_sha256
+from integrations.engine.findings import error
 from integrations.engine.report import report_json, write_artifacts
 from integrations.errors import BatchRefused, OnboardingEnded, SourcePaused, TenantSuspended
 from integrations.models import IngestBatch, Source
@@ -151,12 +152,29 @@ def perform(*, ctx: RunContext) -> dict[str, Any]:
     try:
         outcome = read_delivery(ctx=ctx) if "delivery" in ctx.inputs else _read_in_place(ctx)
     except DeliveryHeld as held:
-        return {"verdict": "held", "held": True, "delivery": held.delivery_id, "reason": held.reason, "findings": []}
+        return _held_json(held)
     report = {**outcome_json(outcome), "run": str(ctx.run.pk)}
     if not outcome.passed:
         Run.objects.filter(pk=ctx.run.pk).update(outputs=report)  # a failed run shows its report, too
         raise BatchRefused(report, batch_id=outcome.batch.pk)
     return report
+
+
+def _held_json(held: DeliveryHeld) -> dict[str, Any]:
+    """The onboarding's JSON of a delivery of which nothing was read: why, and no figures."""
+    fix = "Decide under “Changed columns”; nothing has to be sent again."
+    return {
+        "verdict": "held",
+        "held": True,
+        "delivery": held.delivery_id,
+        "reason": held.reason,
+        "findings": [error("columns_changed", held.reason, fix=fix).as_dict()],
+        "metrics": {},
+        "thresholds": {},
+        "files": [],
+        "units": None,
+        "returned_units": None,
+    }
 
 
 def _read_in_place(ctx: RunContext) -> IngestOutcome:
