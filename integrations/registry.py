@@ -32,6 +32,9 @@ class DemandSink(Protocol):
 
     `replaces` names the batches that this one is a second reading of (a mended delivery): then only days that are
     absent or were last written by one of those are written, so that what came in since is not undone.
+    `yields_to` names batches of later deliveries that were faster (this one's run had failed and was resumed): their
+    days stay. `takes_over` names the batches whose days become this batch's also where it brings the same values, since
+    those batches may be read again (None: of any batch).
     """
 
     def __call__(
@@ -44,6 +47,8 @@ class DemandSink(Protocol):
         contract: DataContract,
         batch_id: int,
         replaces: frozenset[int] = frozenset(),
+        yields_to: frozenset[int] = frozenset(),
+        takes_over: frozenset[int] | None = frozenset(),
     ) -> LoadResult: ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -32,6 +33,41 @@ _ANALYZE_FROM = 10_000
 _ANY_BATCH = 2**62  # no batch has a larger number
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Whose days a batch overwrites, leaves, and makes its own; see `load_demand`."""
+
+    batch_id: int
+    replaces: frozenset[int]
+    yields_to: frozenset[int]
+    takes_over: frozenset[int] | None
+
+    @property
+    def yields(self) -> bool:
+        return bool(self.replaces or self.yields_to)
+
+    @property
+    def own(self) -> list[int]:
+        return sorted({self.batch_id, *self.replaces})
+
+    @property
+    def since(self) -> int:
+        """Batches after this one are later than the delivery."""
+        return min(self.replaces, default=_ANY_BATCH)
+
+    @property
+    def stay(self) -> list[int]:
+        return sorted(self.yields_to)
+
+    @property
+    def takes_all(self) -> bool:
+        return self.takes_over is None
+
+    @property
+    def taken(self) -> list[int]:
+        return sorted((self.takes_over or frozenset()) - self.replaces - {self.batch_id})
+
+
 @transaction.atomic
 def load_demand(
     *,
@@ -42,6 +78,8 @@ def load_demand(
     contract: DataContract,
     batch_id: int,
     replaces: frozenset[int] = frozenset(),
+    yields_to: frozenset[int] = frozenset(),
+    takes_over: frozenset[int] | None = frozenset(),
 ) -> LoadResult:
     """Upsert a batch of canonical demand (one row per store, product and day) in the caller's transaction.
 
@@ -52,15 +90,19 @@ def load_demand(
     With `replaces`, a day (known-future ones too) that another batch wrote since the first of those stays as it is, and
     attributes of a series are added, never changed: the delivery is older than what came in since. A day that those
     wrote and that is not in `demand` any more goes: the delivery is what should have come in their place.
+
+    Days of the batches `yields_to` stay as they are, too. A day that one of `takes_over` wrote (None: any batch)
+    becomes this batch's even where its values are the same, which does not count as written.
     """
     written = count = kept = 0
     days: list[date] = []
-    series = SeriesWriter(stores=stores, products=products, yields=bool(replaces))
+    series = SeriesWriter(stores=stores, products=products, yields=bool(replaces or yields_to))
+    turn = _Turn(batch_id, replaces, yields_to, takes_over)
     for piece in demand:
         found = series.write(piece)
         count += found.count
         rows = _rows(piece, found, contract.extra_regressors, batch_id)
-        of_piece = _write_demand(rows, found.stands, replaces)
+        of_piece = _write_demand(rows, found.stands, turn)
         if replaces:
             note_days(keys=rows.select(["series_id", "date"]))
         written, kept = written + of_piece[0], kept + of_piece[1]
@@ -73,7 +115,7 @@ def load_demand(
             cursor.execute("ANALYZE forecasting_demand")
     names = [n for n in contract.covariates.known_future if future is not None and n in future.column_names]
     if future is not None and future.num_rows and names:
-        _upsert_future(future, names, batch_id, replaces)
+        _upsert_future(future, names, turn)
     first, last = min(days, default=None), max(days, default=None)
     return LoadResult(days_written=written, series=count, first_day=first, last_day=last, kept_days=kept)
 
@@ -103,7 +145,7 @@ def _json(demand: pa.Table, names: list[str]) -> pa.Array | pa.ChunkedArray:
     return pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(body, 2), "}", "")
 
 
-def _write_demand(rows: pa.Table, stands: NDArray[np.bool_], replaces: frozenset[int]) -> tuple[int, int]:
+def _write_demand(rows: pa.Table, stands: NDArray[np.bool_], turn: _Turn) -> tuple[int, int]:
     """Write the rows; the number of series-days inserted or changed, and of those left to a later batch.
 
     Most batches bring days that are new: those go straight into the table by COPY. Only where days in the range of a
@@ -115,12 +157,12 @@ def _write_demand(rows: pa.Table, stands: NDArray[np.bool_], replaces: frozenset
     written = copy_in(fresh, "forecasting_demand", _COLUMNS, _DEFAULTS)
     kept = 0
     if stands.any():
-        merged, kept = _merge_demand(rows.filter(standing), replaces)
+        merged, kept = _merge_demand(rows.filter(standing), turn)
         written += merged
     return written, kept
 
 
-def _merge_demand(rows: pa.Table, replaces: frozenset[int]) -> tuple[int, int]:
+def _merge_demand(rows: pa.Table, turn: _Turn) -> tuple[int, int]:
     """Stage by COPY, update the days that changed, insert those that are missing; how many they were, and the kept."""
     values = [name for name in _COLUMNS if name not in ("series_id", "date", "batch_id")]
     new = sql.SQL(", ").join(sql.SQL("n.{}").format(sql.Identifier(name)) for name in values)
@@ -131,7 +173,7 @@ def _merge_demand(rows: pa.Table, replaces: frozenset[int]) -> tuple[int, int]:
         cursor.execute("CREATE TEMP TABLE demand_stage (LIKE forecasting_demand) ON COMMIT DROP")
         copy_in(rows, "demand_stage", _COLUMNS)
         cursor.execute("ANALYZE demand_stage (series_id, date)")
-        kept = _drop_kept(cursor, replaces) if replaces else 0
+        kept = _drop_kept(cursor, turn) if turn.yields else 0
         cursor.execute(
             sql.SQL(
                 """
@@ -141,6 +183,15 @@ def _merge_demand(rows: pa.Table, replaces: frozenset[int]) -> tuple[int, int]:
             ).format(columns=columns, new=new, old=old)
         )
         written = int(cursor.rowcount)
+        if turn.takes_all or turn.taken:
+            cursor.execute(
+                """
+                UPDATE forecasting_demand d SET batch_id = n.batch_id FROM demand_stage n
+                WHERE d.series_id = n.series_id AND d.date = n.date AND d.batch_id <> n.batch_id
+                    AND (%s OR d.batch_id = ANY (%s))
+                """,
+                [turn.takes_all, turn.taken],
+            )
         cursor.execute(
             sql.SQL(
                 """
@@ -155,14 +206,15 @@ def _merge_demand(rows: pa.Table, replaces: frozenset[int]) -> tuple[int, int]:
     return written, kept
 
 
-def _drop_kept(cursor: CursorWrapper, replaces: frozenset[int]) -> int:
-    """Take the staged days away that another batch wrote since the first of `replaces`; how many they were."""
+def _drop_kept(cursor: CursorWrapper, turn: _Turn) -> int:
+    """Take the staged days away that stay as a later delivery wrote them; how many they were."""
     cursor.execute(
         """
         DELETE FROM demand_stage n USING forecasting_demand d
-        WHERE d.series_id = n.series_id AND d.date = n.date AND d.batch_id <> ALL (%s) AND d.batch_id > %s
+        WHERE d.series_id = n.series_id AND d.date = n.date
+            AND (d.batch_id = ANY (%s) OR d.batch_id <> ALL (%s) AND d.batch_id > %s)
         """,
-        [sorted(replaces), min(replaces)],
+        [turn.stay, turn.own, turn.since],
     )
     return int(cursor.rowcount)
 
@@ -173,7 +225,7 @@ def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_finite(values), values, pa.scalar(None, pa.float64()))
 
 
-def _upsert_future(future: pa.Table, names: list[str], batch_id: int, replaces: frozenset[int]) -> None:
+def _upsert_future(future: pa.Table, names: list[str], turn: _Turn) -> None:
     """Known-future values; the general rows first, so that a specific one overrides them name by name."""
     staged = {n: future[n].cast(pa.string()) for n in ("store_id", "product_id")}
     staged["date"] = future["date"]
@@ -188,10 +240,10 @@ def _upsert_future(future: pa.Table, names: list[str], batch_id: int, replaces: 
         FROM future_stage f JOIN forecasting_series s ON {match}
         ON CONFLICT (series_id, date) DO UPDATE
             SET "values" = k."values" || excluded."values", batch_id = excluded.batch_id
-        WHERE k."values" || excluded."values" <> k."values" AND (k.batch_id = ANY (%s) OR k.batch_id < %s)
+        WHERE (k."values" || excluded."values" <> k."values" OR %s OR k.batch_id = ANY (%s))
+            AND k.batch_id <> ALL (%s) AND (k.batch_id = ANY (%s) OR k.batch_id <= %s)
         """
     )
-    own = sorted({batch_id, *replaces})
     matches = (
         "f.store_id IS NULL AND f.product_id IS NULL",
         "f.store_id IS NULL AND s.product_id = f.product_id",
@@ -209,7 +261,7 @@ def _upsert_future(future: pa.Table, names: list[str], batch_id: int, replaces: 
         for match in matches:
             cursor.execute(
                 upsert.format(pairs=sql.SQL(", ").join(pairs), match=sql.SQL(match)),
-                [batch_id, own, own[0] if replaces else _ANY_BATCH],
+                [turn.batch_id, turn.takes_all, turn.taken, turn.stay, turn.own, turn.since],
             )
         cursor.execute("DROP TABLE pg_temp.future_stage")
         if written >= _ANALYZE_FROM:

@@ -88,6 +88,8 @@ def load(
     future=None,
     products=None,
     replaces: frozenset[int] = frozenset(),
+    yields_to: frozenset[int] = frozenset(),
+    takes_over: frozenset[int] | None = frozenset(),
 ) -> LoadResult:
     return demand_sink()(
         demand=demand if isinstance(demand, Pieces) else Pieces.of(demand),
@@ -97,6 +99,8 @@ def load(
         contract=contract or make_contract(),
         batch_id=batch_id,
         replaces=replaces,
+        yields_to=yields_to,
+        takes_over=takes_over,
     )
 
 

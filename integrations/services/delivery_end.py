@@ -135,3 +135,33 @@ def replaced_by(delivery: Delivery | None) -> frozenset[int]:
         return frozenset()
     earlier = IngestBatch.objects.filter(Q(pk=delivery.replaces_id) | Q(deliveries__replaces_id=delivery.replaces_id))
     return frozenset(earlier.values_list("pk", flat=True))
+
+
+def later_than(delivery: Delivery | None) -> frozenset[int]:
+    """The ids of the batches of later deliveries that were loaded before this one: what they said stands.
+
+    Empty but for a delivery whose run had failed and was resumed. Mended rows have a rule of their own.
+    """
+    if delivery is None or delivery.replaces_id is not None:
+        return frozenset()
+    later = Delivery.objects.filter(
+        source_id=delivery.source_id, pk__gt=delivery.pk, state=DeliveryState.LOADED, repeated=False
+    )
+    return frozenset(later.filter(batch__isnull=False).values_list("batch_id", flat=True))
+
+
+def contested_by(delivery: Delivery | None) -> frozenset[int] | None:
+    """The ids of the batches that may be read again with mended rows; None while an earlier delivery may be resumed.
+
+    Days that those wrote belong to whoever says the same later: else a second reading would undo it.
+    """
+    unread = [DeliveryState.RECEIVED, DeliveryState.REFUSED]
+    if delivery is not None:
+        earlier = Delivery.objects.filter(source_id=delivery.source_id, pk__lt=delivery.pk, state__in=unread)
+        if earlier.exclude(files__path="").exists():
+            return None
+    mendable = IngestBatch.objects.filter(files__rows_rejected__gt=0).exclude(files__kept_path="")
+    found = IngestBatch.objects.filter(state=BatchState.LOADED).filter(
+        Q(pk__in=mendable.values("pk")) | Q(deliveries__replaces_id__in=mendable.values("pk"))
+    )
+    return frozenset(found.values_list("pk", flat=True))

@@ -67,6 +67,18 @@ def live_before(delivery: Delivery) -> Run | None:
     return Run.objects.filter(pk__in=earlier.values("run_id"), state__in=LIVE_STATES).order_by("queued_at").first()
 
 
+def _one_at_a_time(source: Source) -> None:
+    """Let starts of one source follow one another until the transaction ends; loads lock the source's row too long."""
+    with connection.cursor() as cursor:
+        key = f"{connection.schema_name}/{source.pk}/ingest"
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+
+
+def _running_after(delivery: Delivery) -> bool:
+    later = Delivery.objects.filter(source_id=delivery.source_id, pk__gt=delivery.pk, run_id__isnull=False)
+    return Run.objects.filter(pk__in=later.values("run_id"), state=RunState.RUNNING).exists()
+
+
 def held_before(delivery: Delivery) -> Delivery | None:
     """The earlier delivery of the same source that waits for a person, and this one with it."""
     earlier = Delivery.objects.filter(source_id=delivery.source_id, pk__lt=delivery.pk, state=DeliveryState.HELD)
@@ -74,10 +86,15 @@ def held_before(delivery: Delivery) -> Delivery | None:
 
 
 def may_start(run: Run) -> bool:
-    """Whether a queued run of the ingest may start: its source takes files, and no earlier delivery is live or held."""
+    """Whether a queued run of the ingest may start: its source takes files, no earlier delivery is live or held, and no
+    later one is being read (a resumed run may be older than that one). Call it in the transaction that starts the run.
+    """
     delivery = _of_run(run)
     if delivery is None:
         return True
+    _one_at_a_time(delivery.source)
+    if _running_after(delivery):
+        return False
     free = live_before(delivery) is None and held_before(delivery) is None
     return free and delivery.source.state != SourceState.PAUSED
 

@@ -30,7 +30,7 @@ from integrations.models.source import SourceState
 from integrations.registry import LoadResult, demand_sink
 from integrations.services.artifacts import Artifact, keep_artifacts
 from integrations.services.contracts import activate_contract, contract_of
-from integrations.services.delivery_end import conclude, kept_originals, replaced_by
+from integrations.services.delivery_end import conclude, contested_by, kept_originals, later_than, replaced_by
 from integrations.services.drift import find_drift, hold_if_drifted
 from integrations.services.files import batch_fingerprint, file_sha256
 from ledger.context import RunContext
@@ -232,6 +232,8 @@ def _store(
             contract=result.contract,
             batch_id=batch.pk,
             replaces=replaced_by(delivery),
+            yields_to=later_than(delivery),
+            takes_over=contested_by(delivery),
         )
         _finish(source, batch, loaded)
         if activate:

@@ -54,6 +54,7 @@ class ProbeSink:
     fail: bool = False
     calls: list[int] = field(default_factory=list)
     replaced: list[frozenset[int]] = field(default_factory=list)
+    turns: list[tuple[frozenset[int], frozenset[int] | None]] = field(default_factory=list)
 
     def __call__(
         self,
@@ -65,9 +66,12 @@ class ProbeSink:
         contract: DataContract,
         batch_id: int,
         replaces: frozenset[int] = frozenset(),
+        yields_to: frozenset[int] = frozenset(),
+        takes_over: frozenset[int] | None = frozenset(),
     ) -> LoadResult:
         self.calls.append(batch_id)
         self.replaced.append(replaces)
+        self.turns.append((yields_to, takes_over))
         table = demand.table()
         rows = zip(
             *(table.column(name).to_pylist() for name in ("store_id", "product_id", "date", "quantity")), strict=True
@@ -79,8 +83,8 @@ class ProbeSink:
                     "INSERT INTO probe AS p VALUES (%s, %s, %s, %s, %s) "
                     "ON CONFLICT (store_id, product_id, date) "
                     "DO UPDATE SET quantity = excluded.quantity, batch_id = excluded.batch_id "
-                    "WHERE %s OR p.batch_id = ANY (%s) OR p.batch_id < %s",
-                    [*row, batch_id, not replaces, list(replaces), min(replaces, default=0)],
+                    "WHERE p.batch_id <> ALL (%s) AND (%s OR p.batch_id = ANY (%s) OR p.batch_id < %s)",
+                    [*row, batch_id, list(yields_to), not replaces, list(replaces), min(replaces, default=0)],
                 )
                 kept += not cursor.rowcount
             if replaces:
