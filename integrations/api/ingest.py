@@ -23,7 +23,7 @@ from integrations.services.contracts import contract_of
 from integrations.services.deliveries import Upload, Via, receive
 from ledger.api.base import StrictView
 from ledger.api.errors import NotHere
-from ledger.api.params import Param, Query, one_of
+from ledger.api.params import Param, Query
 from ledger.models import RunState
 from tenants.roles import Role as TenantRole
 from tenants.roles import require_role
@@ -77,13 +77,6 @@ class IngestView(StrictView):
 
     parser_classes = (RawBody,)
     query = Query(
-        Param(
-            "role",
-            "What the file is for; a delivery needs the sales.",
-            one_of(lambda: [role.value for role in Role]),
-            default=Role.TRANSACTIONS.value,
-            enum=lambda: [role.value for role in Role],
-        ),
         Param("name", "What the file is called where people see it."),
     )
 
@@ -113,10 +106,10 @@ class IngestView(StrictView):
         ],
         responses={
             202: OpenApiResponse(DeliverySerializer, description="Received. `Location` is the run to follow."),
+            411: OpenApiResponse(description="The length of the body is not announced."),
             409: OpenApiResponse(description="The source is paused, or the key was used for other bytes."),
             413: OpenApiResponse(description="Larger than a file may be."),
             415: OpenApiResponse(description="Not CSV or NDJSON, or not the format that the contract says."),
-            422: OpenApiResponse(description="The contract has no such role, or the sales are missing."),
         },
     )
     def post(self, request: Request, source: str) -> Response:
@@ -125,7 +118,6 @@ class IngestView(StrictView):
         found = Source.objects.filter(name=source).first()
         if found is None:
             raise NotHere(f"There is no source {source[:80]!r} in this tenant.")
-        role = Role(self.params["role"])
         key = request.headers.get("Idempotency-Key")
         if key is None:
             raise Refused(
@@ -135,11 +127,17 @@ class IngestView(StrictView):
             )
         packed = _is_packed(request)
         file_format = _format(request)
-        _check_format(found, role, file_format)
+        _check_format(found, file_format)
         suffix = f".{file_format.value}{'.gz' if packed else ''}"
         receipt = receive(
             source=found,
-            uploads=[Upload(self.params["name"] or f"{source}-{role.value}{suffix}", _body(request, packed), role)],
+            uploads=[
+                Upload(
+                    self.params["name"] or f"{source}-{Role.TRANSACTIONS.value}{suffix}",
+                    _body(request, packed),
+                    Role.TRANSACTIONS,
+                )
+            ],
             via=Via.API,
             actor=request.user,  # type: ignore[arg-type]  # a tenant admin by now
             idempotency_key=key,
@@ -174,18 +172,18 @@ def _is_packed(request: Request) -> bool:
     return encoding == "gzip"
 
 
-def _check_format(source: Source, role: Role, file_format: FileFormat) -> None:
+def _check_format(source: Source, file_format: FileFormat) -> None:
     """A file in another format than the contract's would only fail later, in the background."""
     contract = source.active_contract
     if contract is None:
         raise NoContractInForce(source.name)
-    spec = contract_of(contract).files.by_role().get(role)
-    if spec is not None and spec.format is not file_format:
+    spec = contract_of(contract).files.by_role()[Role.TRANSACTIONS]
+    if spec.format is not file_format:
         raise Refused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "format_not_in_contract",
-            f"The contract of {source.name} says that {role.value} files are {spec.format.value}, not "
-            f"{file_format.value}. Send that, or change the contract.",
+            f"The contract of {source.name} says that its sales are {spec.format.value}, not {file_format.value}. "
+            "Send that, or change the contract.",
         )
 
 
@@ -215,6 +213,12 @@ def _body(request: Request, packed: bool) -> _Body:
         length = int(request.headers.get("Content-Length") or 0)
     except ValueError:
         length = 0
+    if "Transfer-Encoding" in request.headers:  # whether such a body came wholly could not be told
+        raise Refused(
+            HTTPStatus.LENGTH_REQUIRED,
+            "length_required",
+            "Send the body with a Content-Length, not in chunks: give your program the file, not a pipe.",
+        )
     if length > settings.UPLOAD_MAX_BYTES:
         raise FileTooLarge("The body")
     return _Body(request._request, length, packed)
