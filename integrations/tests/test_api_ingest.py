@@ -168,3 +168,22 @@ def test_ingest__source_of_another_tenant__does_not_exist(
     headers = {"Authorization": f"Token {key}", "Idempotency-Key": "a"}
     answer = client_of("beta").post("/api/v1/ingest/till/", BODY, content_type="text/csv", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/csv", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]
+)
+def test_ingest__browser_session__needs_its_token_as_a_header(
+    content_type: str, till: Source, make_user: Callable[..., User], client_of: Callable[..., Client]
+) -> None:
+    client = client_of("alpha")
+    client.force_login(make_user("boss", Role.TENANT_ADMIN))
+    client.handler.enforce_csrf_checks = True
+    client.cookies["csrftoken"] = "a" * 32
+    headers = {"Idempotency-Key": "a"}
+    forged = client.post("/api/v1/ingest/till/", BODY, content_type=content_type, headers=headers)
+    assert forged.status_code == 403, forged.content
+    assert not Delivery.objects.exists()
+    headers["X-CSRFToken"] = "a" * 32
+    own = client.post("/api/v1/ingest/till/", BODY, content_type=content_type, headers=headers)
+    assert own.status_code == (202 if content_type == "text/csv" else 415), own.content
