@@ -234,7 +234,7 @@ class SftpConnectionAdmin(ReadOnlyAdmin):
                 saved = pin_host_key(
                     connection_id=row.pk, public_key=form.cleaned_data["public_key"], actor=request.user  # type: ignore[arg-type]  # logged in here
                 )  # fmt: skip
-                messages.success(request, f"Pinned: {fingerprint(saved.host_key)}.")
+                messages.success(request, "The server’s key is pinned: files may be pulled from it now.")
                 return self.to_object(saved)
         except DomainError as error:
             if "pin" in request.POST:

@@ -59,7 +59,8 @@ class DriftChange:
         if self.kind is DriftKind.NEW:
             return f"The {self.role} file has a new column {self.column} ({_KINDS[self.after or 'empty']}){use}."
         if self.kind is DriftKind.MISSING:
-            return f"The {self.role} file lost the column {self.column}{use}."
+            was = use.replace(" is ", " was ")
+            return f"The {self.role} file lost the column {self.column}{was}."
         if self.after == SWAPPED:
             return (
                 f"The numbers in the column {self.column} of the {self.role} file{use} have another sign of decimals "

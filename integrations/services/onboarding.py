@@ -152,6 +152,7 @@ def perform(*, ctx: RunContext) -> dict[str, Any]:
     try:
         outcome = read_delivery(ctx=ctx) if "delivery" in ctx.inputs else _read_in_place(ctx)
     except DeliveryHeld as held:
+        ctx.progress(0, 0, "Held: its columns changed. A tenant admin decides under “Changed columns”")
         return _held_json(held)
     report = {**outcome_json(outcome), "run": str(ctx.run.pk)}
     if not outcome.passed:

@@ -100,7 +100,7 @@ def _note(connection: SftpConnection, pull: _Pull, error: str) -> None:
 
 def _said(pull: _Pull) -> str:
     if pull.taken:
-        return f"{len(pull.taken)} files taken"
+        return "1 file taken" if len(pull.taken) == 1 else f"{len(pull.taken)} files taken"
     return "Nothing taken: see what was left" if pull.left else "Nothing new"
 
 
