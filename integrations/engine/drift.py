@@ -61,18 +61,19 @@ class DriftChange:
         if self.kind is DriftKind.MISSING:
             was = use.replace(" is ", " was ")
             return f"The {self.role} file lost the column {self.column}{was}."
+        aside = f"{use}," if use else ""
         if self.after == SWAPPED:
             return (
-                f"The numbers in the column {self.column} of the {self.role} file{use} have another sign of decimals "
+                f"The numbers in the column {self.column} of the {self.role} file{aside} have another sign of decimals "
                 "than the contract says (as 1.234,5 and 1,234.5): some could be read as other figures."
             )
         if self.after == DOUBTFUL:
             return (
-                f"The column {self.column} of the {self.role} file{use} held whole numbers, and holds some with three "
+                f"The column {self.column} of the {self.role} file{aside} held whole numbers, and holds some with three "
                 "digits behind a sign now: 1.234 may be a little more than one, or more than a thousand."
             )
         was, now = _KINDS[self.before or "empty"], _KINDS[self.after or "empty"]
-        return f"The column {self.column} of the {self.role} file{use} held {was} and holds {now} now."
+        return f"The column {self.column} of the {self.role} file{aside} held {was} and holds {now} now."
 
 
 _KINDS = {

@@ -52,8 +52,8 @@ class _Sftp(asyncssh.SFTPServer):
         if behaviour.drop_after is not None and offset >= behaviour.drop_after:
             self._channel.get_connection().abort()
             await asyncio.sleep(3600)
-        data: bytes = super().read(file_obj, offset, size)
-        return data
+        data = super().read(file_obj, offset, size)
+        return data if isinstance(data, bytes) else await data
 
     def rename(self, oldpath: bytes, newpath: bytes) -> Any:
         if self._behaviour.deny_rename:

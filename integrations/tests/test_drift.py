@@ -112,7 +112,7 @@ def test_drift__each_change_under_each_mode__is_taken_held_or_refused(
         assert known(delivery.batch) == columns
     if state == "held":
         assert probe_rows() == before and DriftItem.objects.get().delivery == delivery
-        assert Run.objects.get(pk=delivery.run_id).outputs["verdict"] == "held"
+        assert Run.objects.get(pk__in=[delivery.run_id]).outputs["verdict"] == "held"
         assert delivery.files.get().path
 
 
@@ -165,7 +165,7 @@ def test_held__later_delivery_of_the_source__waits_and_goes_on_after_a_discard(f
     held = deliver(frozen, NEW)
     later = deliver(frozen, SAME)
     assert (held.state, later.state) == ("held", "received")
-    assert Run.objects.get(pk=later.run_id).state == "queued"
+    assert Run.objects.get(pk__in=[later.run_id]).state == "queued"
     discard_drift(item_id=DriftItem.objects.get().pk, reason="A test export", actor=None)
     held.refresh_from_db()
     assert held.state == "discarded" and read(later).state == "loaded"

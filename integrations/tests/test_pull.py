@@ -279,7 +279,8 @@ def test_pull__wrong_password__says_so_without_it(source: Source, server: SftpSe
     [("ssh-ed25519", "open sesame"), ("ssh-ed25519", ""), ("ecdsa-sha2-nistp384", ""), ("ssh-rsa", "")],
 )
 def test_pull__with_a_private_key__gets_in(source: Source, server: SftpServer, kind: str, passphrase: str) -> None:
-    key = asyncssh.generate_private_key(kind, **({"key_size": 2048} if kind == "ssh-rsa" else {}))
+    sized: dict[str, Any] = {"key_size": 2048} if kind == "ssh-rsa" else {}
+    key = asyncssh.generate_private_key(kind, **sized)
     text = key.export_private_key("openssh", passphrase=passphrase or None).decode()
     server.stop()
     server.start(host_keys=[KEYS["ssh-ed25519"]], password="", client_keys=[key.convert_to_public()])
