@@ -69,7 +69,7 @@ class DriftChange:
             )
         if self.after == DOUBTFUL:
             return (
-                f"The column {self.column} of the {self.role} file{aside} held whole numbers, and holds some with three "
+                f"The column {self.column} of the {self.role} file{aside} held whole numbers, and has some with three "
                 "digits behind a sign now: 1.234 may be a little more than one, or more than a thousand."
             )
         was, now = _KINDS[self.before or "empty"], _KINDS[self.after or "empty"]
