@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from integrations.engine.contract import DataContract
-from integrations.models import Delivery, Source
+from integrations.engine.mend_sheet import SheetRow
+from integrations.models import Delivery, RejectedRow, Source
 from integrations.services.deliveries import Receipt, Upload, Via, receive
+from integrations.services.mending import leave_out_rows, mend_rows
 from integrations.tests.conftest import BAD, GOOD, ProbeSink, probe_rows, till_source, upload, work
 from ledger.models import Run, RunState
 from ledger.services import runs
@@ -63,3 +65,22 @@ def test_turn__batch_with_rows_to_mend__is_taken_over_by_whoever_says_the_same(t
     assert batch is not None
     assert sink.turns[0] == (frozenset(), frozenset())
     assert sink.turns[-1] == (frozenset(), frozenset({batch.pk}))
+
+
+def test_leave_out__while_a_replay_waits__the_row_stays_left_out_and_stands_once(till: Source) -> None:
+    batch = Delivery.objects.get(pk=_loaded(till, *GOOD, *BAD, "2024-03-04,s1,apple,x,1.5").delivery.pk).batch
+    assert batch is not None
+    rows = [SheetRow("sales.csv", 6, ("2024-03-03", "s1", "apple", "2", "1.50"))]
+    outcome = mend_rows(batch_id=batch.pk, rows=rows, actor=None)
+    assert outcome.receipt is not None
+    other = RejectedRow.objects.get(batch_file__batch=batch, line=7)
+    leave_out_rows(batch_id=batch.pk, row_ids=[other.pk], reason="A test sale", actor=None)
+    assert work(outcome.receipt.run.pk) == RunState.SUCCEEDED
+    states = RejectedRow.objects.filter(batch_file__batch=batch).values_list("line", "state")
+    assert sorted(states) == [(6, "mended"), (7, "left_out")]
+
+
+def _loaded(source: Source, *lines: str) -> Receipt:
+    receipt = send(source, upload(*lines))
+    assert work(receipt.run.pk) == RunState.SUCCEEDED
+    return receipt
