@@ -18,6 +18,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from integrations.models import Delivery, DriftItem, Source
 from integrations.services.deliveries import Upload, Via, receive
+from integrations.services.drift import approve_drift
 from integrations.services.kept_files import drop_old_files
 from integrations.tests.conftest import (
     CONTRACT,
@@ -29,6 +30,7 @@ from integrations.tests.conftest import (
 )
 from integrations.tests.test_api_ingest import key_of
 from integrations.tests.test_drift import NEW, RENAMED, ROWS, SAME, deliver, make_source, read
+from integrations.tests.test_mending import mend
 from ledger.schema import connection
 from tenants.models import Tenant
 from tenants.roles import Role
@@ -223,3 +225,18 @@ def test_item__of_another_tenant__is_404(
     connection.set_tenant(here)
     mine.refresh_from_db()
     assert mine.state == "open" and mine.delivery.state == "held"
+
+
+def test_drift__mended_rows_of_a_batch_with_the_old_columns__are_not_held(source: Source) -> None:
+    bad = "2024-05-05,s1,apple,=1+1,1.50"
+    batch = deliver(source, "\n".join((HEADER, *(row.replace("2024-03", "2024-05") for row in ROWS), bad))).batch
+    assert batch is not None and batch.rows_rejected == 1
+    deliver(source, NEW.replace("2024-03", "2024-06"))
+    approve_drift(item_id=DriftItem.objects.get().pk, mapping={}, reason="Fine", actor=None)
+    assert read(DriftItem.objects.get().delivery).state == "loaded"
+    line = len(ROWS) + 2
+    outcome = mend(batch, {line: ("2024-05-05", "s1", "apple", "2", "1.50")})
+    assert outcome.receipt is not None
+    outcome.receipt.delivery.refresh_from_db()
+    assert outcome.receipt.delivery.state == "loaded" and DriftItem.objects.count() == 1
+    assert deliver(source, NEW.replace("2024-03", "2024-07")).state == "loaded", "a replay teaches no older columns"
