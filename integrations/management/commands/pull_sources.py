@@ -74,7 +74,8 @@ class Command(BaseCommand):
 
     def _tell(self, name: str, run: Run) -> None:
         taken = run.outputs["taken"]
-        self.stdout.write(f"{name}: {len(taken)} files taken{': ' + ', '.join(taken) if taken else ''}.")
+        count = "1 file" if len(taken) == 1 else f"{len(taken)} files"
+        self.stdout.write(f"{name}: {count} taken{': ' + ', '.join(taken) if taken else ''}.")
         for left in run.outputs["left"]:
             self.stdout.write(f"  left {left['name']}: {left['why']}")
 
