@@ -49,7 +49,7 @@ def test_pull_sources__two_sources_one_of_them_in_trouble__loads_the_other_and_s
         call_command("pull_sources", "alpha")
     db.set_tenant(tenant)
     told = capsys.readouterr()
-    assert "till: 1 files taken: sales.csv" in told.out and "is loaded" in told.out and "other:" in told.err
+    assert "till: 1 file taken: sales.csv" in told.out and "is loaded" in told.out and "other:" in told.err
     assert len(probe_rows()) == 3
 
 
