@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -164,6 +165,15 @@ def check_references(
             fix = f"Add it to the {kind}s file, or raise max_{kind}_ref_missing_rate."
             findings.append(error(f"max_{kind}_ref_missing_rate", message, column=column, rows=count, fix=fix))
     return findings
+
+
+def check_line_breaks(field: str, broken: Sequence[str]) -> list[Finding]:
+    """Identifiers that reach over a line's end: mostly a quote that closes in a later row and swallows those between."""
+    if not broken:
+        return []
+    message = f"Some values of {field} reach over the end of a line, such as '{broken[0][:60]}'."
+    fix = "Look for a quote that is opened in one row and closed in another: the rows between are read as one value."
+    return [warning("line_break_in_id", message, column=field, fix=fix)]
 
 
 def check_dates(

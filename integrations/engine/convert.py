@@ -19,6 +19,7 @@ ABSURD = 1e12
 MAX_TEXTS = 1_000_000
 MAX_ID_LENGTH = 200
 NULL_WORDS = ("", "null", "NULL", "Null", "NA", "N/A", "n/a", "None", "\\N")
+MAX_BROKEN = 3
 _BREAKS = re.compile(r"[\r\n\t]+")  # a line break within a quoted cell is a blank
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE = frozenset(("false", "f", "no", "n", "0", "0.0"))
@@ -169,6 +170,7 @@ class TextCodes:
         self._rule, self._limit, self._name = rule or IdRule(), limit, name
         self._seen: dict[object, int] = {}
         self._codes: dict[str, int] = {}
+        self.broken: list[str] = []  # some texts that had a line break inside
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -192,12 +194,15 @@ class TextCodes:
     def _code(self, item: object) -> int:
         code = self._seen.get(item)
         if code is None:
+            whole = str(item).strip()
             text = self._rule.apply(_BREAKS.sub(" ", str(item)))
             if not text:
                 code = -1
             elif len(text) > MAX_ID_LENGTH or not text.isprintable():
                 code = -2
             else:
+                if len(self.broken) < MAX_BROKEN and ("\n" in whole or "\r" in whole):
+                    self.broken.append(text)
                 code = self._codes.setdefault(text, len(self._codes))
                 if code >= self._limit:
                     raise TooManyIds(self._name, self._limit)

@@ -195,6 +195,8 @@ class _Batch:
             self._read_transactions(file, builder)
         demand = builder.finish()
         read = sum(file.tally.read for file in files)
+        for field_name in ID_FIELDS:
+            self.findings += checks.check_line_breaks(field_name, self.books[field_name].broken)
         self.findings += checks.check_duplicates(self.contract, builder.repeated, read, self.metrics)
         self.findings += checks.check_dates(self.contract, builder.row_days, self.as_of, self.metrics)
         if builder.drops and verdict_of(self.findings) is Verdict.PASSED:

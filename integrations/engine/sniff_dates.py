@@ -81,17 +81,20 @@ def _formats_of(array: pa.Array, *, day_first: bool) -> tuple[str, ...]:
 
 
 def _formats_for(cells: list[str], *, day_first: bool) -> tuple[str, ...]:
-    """The formats that read all cells, one for each way of reading them."""
+    """The formats that read all cells, one for each way of reading them: 01-01-2017 is one day, but both orders fit it
+    and the rows behind the sample decide."""
     if all(cell.isdecimal() for cell in cells):
         candidates: tuple[str, ...] = ("%Y%m%d",) if all(_COMPACT.fullmatch(cell) for cell in cells) else ()
     else:
         ordered = sorted(_FORMATS, key=lambda text: text.startswith("%m")) if day_first else _FORMATS
         candidates = ("iso8601", *ordered)
-    readings: dict[tuple[int, ...], str] = {}
+    readings: dict[tuple[tuple[int, ...], bool], str] = {}
     for candidate in candidates:
         days = _read(cells, candidate)
         if days is not None:
-            readings.setdefault(days, candidate)
+            month_first = "%d" in candidate and 0 <= candidate.find("%m") < candidate.find("%d")
+            year_first = candidate.startswith("%Y") or "%" not in candidate
+            readings.setdefault((days, month_first and not year_first), candidate)
     if not readings and candidates and _read(cells, "mixed") is not None:
         return ("mixed",)
     return tuple(readings.values())
