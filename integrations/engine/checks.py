@@ -168,7 +168,7 @@ def check_references(
 
 
 def check_line_breaks(field: str, broken: Sequence[str]) -> list[Finding]:
-    """Identifiers that reach over a line's end: mostly a quote that closes in a later row and swallows those between."""
+    """Identifiers that reach over a line's end: a quote that closes in a later row swallows what is between."""
     if not broken:
         return []
     message = f"Some values of {field} reach over the end of a line, such as '{broken[0][:60]}'."

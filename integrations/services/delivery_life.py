@@ -67,7 +67,7 @@ def live_before(delivery: Delivery) -> Run | None:
     return Run.objects.filter(pk__in=earlier.values("run_id"), state__in=LIVE_STATES).order_by("queued_at").first()
 
 
-def _one_at_a_time(source: Source) -> None:
+def one_at_a_time(source: Source) -> None:
     """Let starts of one source follow one another until the transaction ends; loads lock the source's row too long."""
     with connection.cursor() as cursor:
         key = f"{connection.schema_name}/{source.pk}/ingest"
@@ -92,7 +92,7 @@ def may_start(run: Run) -> bool:
     delivery = _of_run(run)
     if delivery is None:
         return True
-    _one_at_a_time(delivery.source)
+    one_at_a_time(delivery.source)
     if _running_after(delivery):
         return False
     free = live_before(delivery) is None and held_before(delivery) is None

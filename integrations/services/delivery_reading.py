@@ -14,7 +14,7 @@ from integrations.engine.contract import Role
 from integrations.models import Contract, Delivery, DeliveryFile, Source
 from integrations.models.delivery import DeliveryState, Via
 from integrations.models.source import ContractState
-from integrations.services.delivery_life import check_takes_files, held_before, live_before
+from integrations.services.delivery_life import check_takes_files, held_before, live_before, one_at_a_time
 from integrations.services.files import batch_fingerprint
 from integrations.services.ingest import IngestOutcome, ingest_files
 from integrations.services.spool import staged
@@ -71,6 +71,7 @@ def book_command(
     Raises ``RunAlreadyLive`` where an earlier delivery of the source has not ended yet, ``DeliveryBlocked`` where one
     is held.
     """
+    one_at_a_time(source)
     Source.objects.select_for_update().get(pk=source.pk)
     known = Delivery.objects.filter(run_id=run.pk).first()
     if known is not None:
