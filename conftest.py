@@ -10,6 +10,7 @@ import pytest
 import pytest_django.fixtures
 from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
+from django_q.models import OrmQ
 from django_tenants.utils import schema_context
 from pytest_django import DjangoDbBlocker
 
@@ -88,6 +89,9 @@ def throwaway(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iter
                 cursor.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant.pk])
                 cursor.execute("DELETE FROM tenants_heartbeat WHERE schema_name = %s", [name])
                 cursor.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant.pk])
+            for message in OrmQ.objects.all():  # its jobs' messages lie in the public schema
+                if name in message.task["args"]:
+                    message.delete()
             connection.close()
 
 
