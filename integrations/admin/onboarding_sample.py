@@ -67,7 +67,9 @@ def _attach(admin: OnboardingDraftAdmin, request: HttpRequest, draft: Onboarding
             messages.success(request, f"{row.name} {'replaces the earlier one' if replaced else 'is here'}.")
     if problems:
         return _show(admin, request, draft, problem=" ".join(problems))
-    return HttpResponseRedirect(step_url(draft, DraftStep.SAMPLE))
+    if request.POST.get("action") == "leave":
+        return HttpResponseRedirect(admin.url("changelist"))
+    return HttpResponseRedirect(step_url(draft, DraftStep.SAMPLE))  # first see how it is read
 
 
 def _remove(admin: OnboardingDraftAdmin, request: HttpRequest, draft: OnboardingDraft, pk: str) -> HttpResponseBase:

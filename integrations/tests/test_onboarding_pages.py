@@ -164,6 +164,20 @@ def test_sample__empty_post__says_what_is_missing(client: Client, draft: Onboard
     assert "Choose a contract file first" in _text(_post(client, "sample", draft, action="import"))
 
 
+@pytest.mark.parametrize("action", ["leave", "next", "attach"])
+def test_sample__file_chosen_and_not_added__comes_along_with_any_button(
+    client: Client, draft: OnboardingDraft, action: str
+) -> None:
+    page = _text(client.get(_url("sample", draft)))
+    assert (
+        page.count('enctype="multipart/form-data"') == 2 and 'value="leave"' in page
+    )  # the sample's form, the contract's
+    file = SimpleUploadedFile("till.csv", SALES)
+    answer = _post(client, "sample", draft, action=action, role="transactions", files=[file])
+    assert answer.status_code == 302 and draft.files.get().name == "till.csv"
+    assert answer["Location"].endswith("/onboardingdraft/") == (action == "leave")
+
+
 def test_sample__pattern_with_a_folder__is_refused_and_kept_in_the_form(client: Client, draft: OnboardingDraft) -> None:
     _attach(client, draft)
     page = client.get(_url("sample", draft))
