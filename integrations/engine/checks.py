@@ -23,6 +23,9 @@ _SEVERAL = re.compile(r"\s*[-+]?\d+([.,]\d+)?(\s*[;|/]\s*[-+]?\d+([.,]\d+)?)+\s*
 _NESTED = re.compile(r"\s*[\[{].*[\]}]\s*", re.DOTALL)
 _NUMBER_REASONS = ("not_a_number", "number_out_of_range", "not_whole", "not_true_or_false")
 _DATE_REASONS = ("not_a_date", "ambiguous_date", "date_implausible")
+_YES = frozenset(
+    ("1", "j", "ja", "y", "yes", "x", "true", "t", "s", "si", "sí", "sì", "sim", "oui", "o", "tak", "evet")
+)
 _YEAR = 365.25
 
 
@@ -108,7 +111,14 @@ def _watched(contract: DataContract, tally: Tally, name: str, plan: ColumnPlan) 
     findings = []
     for kind, values in tally.watched.items():
         column, shown = plan.watched[kind], ", ".join(sorted(values)[:5])
-        if len(values) > 1:
+        if kind == "void":
+            if len(values) > 1 or {value.lower() for value in values} & _YES:
+                message = (
+                    f"{name}: {column} seems to mark cancelled rows ({shown}). It is not read: they count as sales."
+                )
+                fix = "If they should not count, export without them, or with a type of transaction for each row."
+                findings.append(warning("cancelled_rows_count", message, column=column, fix=fix))
+        elif len(values) > 1:
             what = "currencies" if kind == "currency" else "companies"
             fix = "Export one file for each of them."
             findings.append(

@@ -22,6 +22,11 @@ REQUIRED = {
 _WATCHED = {
     "currency": re.compile(r"(currency|curr|devise|w[aä]hrung|moneda|iso_?currency)(_?code)?", re.IGNORECASE),
     "tenant": re.compile(r"(tenant|mandant|company|client)(_?(id|code|name))?", re.IGNORECASE),
+    "void": re.compile(
+        r"(is_?)?(storno|storniert|void(ed)?|cancell?ed|annul(e|é|ee|ée|ato|iert)?|anulad[oa]|cancelad[oa]|geannuleerd|"
+        r"iptal|anulowan[eoy]|gelöscht|deleted)([ _-]?(flag|kz|kennzeichen|yn|ja/nein))?",
+        re.IGNORECASE,
+    ),
 }
 _AMOUNT = re.compile(r"amount|value|revenue|turnover|umsatz|total|sales_?(usd|eur)", re.IGNORECASE)
 _PRICE = re.compile(r"price|preis|prix", re.IGNORECASE)
@@ -32,7 +37,8 @@ _DATE_STYLES = ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y%m%d", "%m-%d
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """`columns`: canonical field to source column. `watched`: currency or tenant column that is not mapped."""
+    """`columns`: canonical field to source column. `watched`: currency, tenant or cancelled-mark column
+    that is not mapped."""
 
     columns: dict[str, str]
     watched: dict[str, str] = field(default_factory=dict)

@@ -71,8 +71,8 @@ def book_command(
     Raises ``RunAlreadyLive`` where an earlier delivery of the source has not ended yet, ``DeliveryBlocked`` where one
     is held.
     """
-    one_at_a_time(source)
     Source.objects.select_for_update().get(pk=source.pk)
+    one_at_a_time(source)  # after the row: a load holds that for long, and claims of other runs wait for this
     known = Delivery.objects.filter(run_id=run.pk).first()
     if known is not None:
         return known

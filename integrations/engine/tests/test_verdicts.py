@@ -119,3 +119,11 @@ def test_verdict__too_many_rejected_rows_to_keep__fails(tmp_path, monkeypatch):
     result = read(tmp_path, bad("2017-01-30,A,milk,bad,1\n", 9), dq_thresholds=LOOSE)
     assert codes(result) == ["too_many_rejected"]
     assert len(result.rejected) == 5
+
+
+@pytest.mark.parametrize(("marks", "told"), [("JN", True), ("NN", False), (("X", ""), True), (("", ""), False)])
+def test_column_that_marks_cancelled_rows__not_read__is_told_and_counts(tmp_path, marks, told):
+    rows = f"2017-01-02,A,milk,3,1.5,{marks[0]}\n2017-01-03,A,milk,4,1.5,{marks[1]}\n"
+    result = read(tmp_path, HEAD.strip() + ",Storno\n" + rows)
+    assert ("cancelled_rows_count" in {found.code for found in result.findings}) == told
+    assert result.units == 7
