@@ -27,8 +27,9 @@ class MendUnsupported(IntegrationError):
 
     def __init__(self, name: str, file_format: str) -> None:
         self.name, self.file_format = name, file_format
+        what = "an Excel workbook" if file_format == "xlsx" else f"a {file_format} file"
         super().__init__(
-            f"{name} is {file_format}, in which rows cannot be replaced one by one. Mend the rows in the file itself "
+            f"{name} is {what}, in which rows cannot be replaced one by one. Mend the rows in the file itself "
             "and upload it: days that it brings again are replaced, nothing is counted twice."
         )
 

@@ -102,6 +102,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
         item = delivery.drift_items.filter(state=DriftState.OPEN).first()
         if item is not None:  # it is decided in the inbox, which says what changed
             return HttpResponseRedirect(reverse("admin:integrations_driftitem_discard", args=[item.pk]))
+        held = delivery.state == DeliveryState.HELD  # what was held stays for as long as files are kept
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
@@ -109,7 +110,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
             except DomainError as error:
                 form.add_error(None, str(error))
             else:
-                messages.success(request, f"Delivery {delivery.pk} is discarded; its files are deleted.")
+                messages.success(
+                    request, f"Delivery {delivery.pk} is discarded{'' if held else '; its files are deleted'}."
+                )
                 return self.to_object(delivery)
         return self.render_page(
             request,
@@ -117,7 +120,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
             title=f"Discard delivery {delivery.pk}",
             obj=delivery,
             form=form,
-            lead="Its files are deleted and never read. Names and hashes stay.",
+            lead="Its files are never read."
+            if held
+            else "Its files are deleted and never read. Names and hashes stay.",
             submit="Discard it",
             danger=True,
             back=self.url("change", delivery.pk),

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from integrations.admin.uploading import to_run
 from integrations.engine.chunks import RAW_LIMIT
 from integrations.engine.mend_sheet import SheetRow
+from integrations.mending_errors import MendUnsupported, OriginalsGone
 from integrations.models import IngestBatch, RejectedRow
 from integrations.models.batch import RowState
 from integrations.services.kept_files import drop_kept_files
@@ -74,9 +75,11 @@ def mend_view(admin: BaseAdmin, request: HttpRequest, batch: IngestBatch) -> Htt
         except DomainError as error:
             problem = str(error)
         else:
-            return done(admin)
+            if done is not None:
+                return done(admin)
+    fixed = _fixed(root)
     try:
-        files = _files(request, root)
+        files = [] if fixed else _files(request, root)
     except DomainError as error:
         problem, files = str(error), []
     total = RejectedRow.objects.filter(batch_file__batch=root, state=RowState.OPEN).count()
@@ -94,11 +97,27 @@ def mend_view(admin: BaseAdmin, request: HttpRequest, batch: IngestBatch) -> Htt
         sheet_form=SheetForm(),
         reason=request.POST.get("reason", ""),
         is_kept=root.files.exclude(kept_path="").exists(),
+        fixed=fixed,
     )
 
 
-def _act(request: HttpRequest, root: IngestBatch) -> Callable[[BaseAdmin], HttpResponseBase]:
-    """Do what the button says; how to go on. Raises the services' errors."""
+def _fixed(root: IngestBatch) -> str:
+    """Why no row of the batch can be replaced one by one, where a file with open rows is of such a format."""
+    originals = originals_of(root)
+    names = RejectedRow.objects.filter(batch_file__batch=root, state=RowState.OPEN).values("batch_file__name")
+    for name in names.distinct().values_list("batch_file__name", flat=True):
+        try:
+            if name in originals:
+                originals[name].check_mendable()
+        except MendUnsupported as error:
+            return str(error)
+        except OriginalsGone:
+            continue  # the page says so by itself
+    return ""
+
+
+def _act(request: HttpRequest, root: IngestBatch) -> Callable[[BaseAdmin], HttpResponseBase] | None:
+    """Do what the button says; how to go on (None: on the page, as typed). Raises the services' errors."""
     actor: Any = request.user
     action = request.POST.get("action", "mend")
     if action == "replay":
@@ -111,10 +130,10 @@ def _act(request: HttpRequest, root: IngestBatch) -> Callable[[BaseAdmin], HttpR
             chosen = list(open_rows.values_list("pk", flat=True))
         count = leave_out_rows(batch_id=root.pk, row_ids=chosen, reason=request.POST.get("reason", ""), actor=actor)
         if count:
-            messages.success(request, f"{count:,} rows are left out. “Read again” loads the files without them.")
+            messages.success(request, f"{_counted(count)} left out. “Read again” loads the files without them.")
         else:
             messages.warning(request, "Tick the rows first.")
-        return lambda admin: HttpResponseRedirect(admin.url("mend", root.pk))
+        return None  # cells that were typed and not saved yet stay
     if action == "sheet":
         form = SheetForm(request.POST, request.FILES)
         if not form.is_valid():
@@ -126,9 +145,13 @@ def _act(request: HttpRequest, root: IngestBatch) -> Callable[[BaseAdmin], HttpR
     return lambda admin: _told(admin, request, root, outcome)
 
 
+def _counted(rows: int) -> str:
+    return "1 row is" if rows == 1 else f"{rows:,} rows are"
+
+
 def _told(admin: BaseAdmin, request: HttpRequest, root: IngestBatch, outcome: MendOutcome) -> HttpResponseBase:
     if outcome.receipt is not None and outcome.changed:
-        return to_run(request, outcome.receipt, f"{outcome.changed:,} rows are mended; the files are being read again.")
+        return to_run(request, outcome.receipt, f"{_counted(outcome.changed)} mended; the files are being read again.")
     if outcome.receipt is not None:
         return to_run(request, outcome.receipt, "")
     before = f"{outcome.before:,} had been mended so before. " if outcome.before else ""
@@ -187,7 +210,9 @@ def drop_view(admin: BaseAdmin, request: HttpRequest, batch: IngestBatch) -> Htt
         except DomainError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, f"{count:,} files are deleted. Rows and hashes stay.")
+            messages.success(
+                request, f"{'1 file is' if count == 1 else f'{count:,} files are'} deleted. Rows and hashes stay."
+            )
             return admin.to_object(batch)
     return admin.render_page(
         request,

@@ -92,7 +92,13 @@ def upload_view(admin: BaseAdmin, request: HttpRequest, source: Source) -> HttpR
     )
 
 
+_SEEN = {
+    True: "These rows are being loaded already.",
+    False: "These very rows were read before; this is what became of it.",
+}
+
+
 def to_run(request: HttpRequest, receipt: Receipt, told: str) -> HttpResponseRedirect:
     """Go to the run of a delivery, which shows how far it is."""
-    messages.success(request, "These rows are being loaded already." if receipt.repeated else told)
+    messages.success(request, _SEEN[receipt.run.is_live] if receipt.repeated else told)
     return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[receipt.run.pk]))

@@ -200,6 +200,8 @@ def leave_out_rows(*, batch_id: int, row_ids: Sequence[int], reason: str, actor:
         raise ReasonMissing()
     root = _lock_root(batch_id, actor)
     rows = list(_chosen(root, row_ids))
+    if not rows:
+        return 0
     live = live_replay(root) is not None
     for row in rows:
         if live and row.mended_text:
@@ -218,6 +220,8 @@ def take_back_rows(*, batch_id: int, row_ids: Sequence[int], actor: AbstractBase
     """Open rows again that were left out; how many they were. Raises ``TransitionRefused``, ``RoleRequired``."""
     root = _lock_root(batch_id, actor)
     rows = list(_chosen(root, row_ids))
+    if not rows:
+        return 0
     for row in rows:
         if row.state != RowState.LEFT_OUT:
             raise TransitionRefused(_place(row), row.get_state_display().lower(), "open")

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -21,9 +22,18 @@ from pytest_django.fixtures import Settings
 from integrations.delivery_errors import BytesGone
 from integrations.engine.contract import DataContract
 from integrations.models import BatchFile, Delivery, DeliveryFile, IngestBatch, RejectedRow, Source
-from integrations.services.deliveries import Via, receive
+from integrations.services.deliveries import Upload, Via, receive
 from integrations.services.kept_files import drop_kept_files, drop_old_files, sweep_orphans
-from integrations.tests.conftest import GOOD, HEADER, ProbeSink, probe_rows, stored_files, till_source, upload, work
+from integrations.tests.conftest import (
+    GOOD,
+    HEADER,
+    ProbeSink,
+    probe_rows,
+    stored_files,
+    till_source,
+    upload,
+    work,
+)
 from integrations.tests.test_mending import BAD_ROWS, MENDED, load, states, with_policy
 from ledger.models import Run
 from tenants.roles import Role
@@ -130,7 +140,10 @@ def test_mend_sheet_and_leave_out__by_the_page__do_what_they_say(admin: Client, 
     rows = RejectedRow.objects.filter(batch_file__batch=batch, state="open")
     refused = admin.post(url("ingestbatch_mend", batch.pk), {"row": rows[0].pk, "action": "leave_out", "reason": ""})
     assert refused.status_code == 422 and "Say why" in refused.content.decode()
-    admin.post(url("ingestbatch_mend", batch.pk), {"row": rows[0].pk, "action": "leave_out", "reason": "A test sale"})
+    typed = {f"cell-{rows[1].pk}": ("2024-03-01", "s1", "kiwi", "4", "1"), "shown": rows[1].pk}
+    leaving = {**typed, "row": rows[0].pk, "action": "leave_out", "reason": "A test sale"}
+    page = admin.post(url("ingestbatch_mend", batch.pk), leaving).content.decode()
+    assert "1 row is left out" in page and 'value="kiwi"' in page  # what was typed and not saved yet stays
     assert states(batch) == {6: "mended", 7: "left_out", 8: "open"}
     left = RejectedRow.objects.get(batch_file__batch=batch, line=7)
     admin.post(url("rejectedrow_take_back", left.pk))
@@ -221,3 +234,23 @@ def test_drop_old_files_command__every_tenant__says_what_it_did(
     call_command("drop_old_files", "alpha", "--days", "30", stdout=out)
     assert out.getvalue().startswith("alpha: 0 files dropped")
     assert out.getvalue().endswith("1 broken-off uploads deleted\n") and not old.exists()
+
+
+def test_mend_form__workbook__says_at_once_to_mend_the_file_itself(
+    admin: Client, sink: ProbeSink, contract: DataContract
+) -> None:
+    body = contract.model_dump(mode="json")
+    body["source"] = "book"
+    body["files"]["transactions"] |= {"pattern": "sales*.xlsx", "format": "xlsx"}
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    for row in (HEADER, *GOOD, "2024-03-03,s1,apple,many,1.50"):
+        sheet.append(row.split(","))
+    data = io.BytesIO()
+    book.save(data)
+    data.seek(0)
+    batch = load(till_source(DataContract.model_validate(body)), Upload("sales.xlsx", data))
+    assert batch.rows_rejected == 1
+    page = admin.get(url("ingestbatch_mend", batch.pk)).content.decode()
+    assert "sales.xlsx is an Excel workbook" in page and "Mend the rows in the file itself" in page
+    assert "fc-cell" not in page and url("source_upload", batch.source_id) in page
