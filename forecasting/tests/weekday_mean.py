@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.engine.families.base import horizon_frame, no_declines
+from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
 from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
@@ -44,7 +44,9 @@ class WeekdayMean:
     name = "weekday_mean"
     can_roll = True
 
-    def fit(self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None) -> FittedWeekdayMean:
+    def fit(
+        self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
+    ) -> FittedWeekdayMean:
         return FittedWeekdayMean(panel.last_day)
 
     def load(self, directory: Path) -> FittedWeekdayMean:

@@ -42,8 +42,15 @@ class Family(Protocol):
     name: str
     can_roll: bool
 
-    def fit(self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None) -> Fitted:
-        """Fit on the whole panel. Deterministic for the same panel and spec."""
+    def fit(
+        self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
+    ) -> Fitted:
+        """Fit on the whole panel. Deterministic for the same panel, spec and start, whatever the executor.
+
+        executor: the processes that fits of one series go to; None inside such a process, so that pools never nest.
+        start: an earlier fit of the same family to begin from (a warm start). Every family takes it; only one that
+        can use it does (prophet), and then its description says what it was started from.
+        """
         ...
 
     def load(self, directory: Path) -> Fitted:

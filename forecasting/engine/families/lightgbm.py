@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.errors import NoUsableSeries
-from forecasting.engine.families.base import no_declines
+from forecasting.engine.families.base import Fitted, no_declines
 from forecasting.engine.features import (
     capped,
     design,
@@ -137,7 +137,9 @@ class LightGBM:
     name = "lightgbm"
     can_roll = True
 
-    def fit(self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None) -> FittedLightGBM:
+    def fit(
+        self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
+    ) -> FittedLightGBM:
         """One booster for all series of the panel, on targets divided by each series' level."""
         import lightgbm as lgb
 

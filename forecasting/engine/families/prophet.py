@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.errors import MissingRegressor
-from forecasting.engine.families.base import horizon_frame
+from forecasting.engine.families.base import Fitted, horizon_frame
 from forecasting.engine.features import future_values, holiday_table
 from forecasting.engine.panel import Panel, absent_regressors, classify, revenue_weights
 from forecasting.engine.types import DemandClass, ModelSpec
@@ -123,7 +123,9 @@ class ProphetFamily:
     name = "prophet"
     can_roll = False
 
-    def fit(self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None) -> FittedProphet:
+    def fit(
+        self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
+    ) -> FittedProphet:
         """Fit the series it accepts, through the executor where there is one; the result is the same without."""
         reasons = self._declines(panel, spec)
         chosen = [int(i) for i in panel.ids if int(i) not in reasons]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.families.base import horizon_frame, no_declines
+from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
 from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
@@ -65,7 +65,9 @@ class SeasonalAverage:
     name = "seasonal_average"
     can_roll = True
 
-    def fit(self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None) -> FittedSeasonalAverage:
+    def fit(
+        self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
+    ) -> FittedSeasonalAverage:
         """Nothing to fit."""
         seasons = int(spec.params.get(self.name, {}).get("seasons", SEASONS))
         return FittedSeasonalAverage(spec.season_length, seasons, panel.last_day)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.families.base import horizon_frame, no_declines
+from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
 from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
@@ -60,7 +60,9 @@ class SeasonalNaive:
     name = "seasonal_naive"
     can_roll = True
 
-    def fit(self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None) -> FittedSeasonalNaive:
+    def fit(
+        self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
+    ) -> FittedSeasonalNaive:
         """Nothing to fit."""
         return FittedSeasonalNaive(spec.season_length, panel.last_day)
 
