@@ -7,6 +7,7 @@ from forecasting.models.forecast import ForecastPath, ForecastSet
 from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
 from forecasting.models.promotion import PROMOTION_TRANSITIONS, PromotionRequest, RequestState
 from forecasting.models.registry import VERSION_TRANSITIONS, ModelArtifact, ModelSpec, ModelVersion, VersionStatus
+from forecasting.models.strategy import StrategyCycle, StrategyDecision
 
 __all__ = [
     "PROMOTION_TRANSITIONS",
@@ -27,5 +28,7 @@ __all__ = [
     "PromotionRequest",
     "RequestState",
     "Series",
+    "StrategyCycle",
+    "StrategyDecision",
     "VersionStatus",
 ]
