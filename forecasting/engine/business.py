@@ -141,7 +141,16 @@ def unit_economics(values: pd.DataFrame, policy: BusinessPolicy) -> pd.DataFrame
 def business_scores(
     frame: pd.DataFrame, calibration: Calibration, values: pd.DataFrame, policy: BusinessPolicy, *, grain: str = "D"
 ) -> BusinessScores:
-    """The newsvendor of evaluation.md on forecasts beside actuals.
+    """The newsvendor of evaluation.md on forecasts beside actuals; the arguments are those of `order_paths`."""
+    steps = math.ceil(policy.protection_days / STEP_DAYS[grain])
+    return _scores(order_paths(frame, calibration, values, policy, grain=grain), steps)
+
+
+def order_paths(
+    frame: pd.DataFrame, calibration: Calibration, values: pd.DataFrame, policy: BusinessPolicy, *, grain: str = "D"
+) -> pd.DataFrame:
+    """What is ordered and what is asked for over the protection interval, a row for each series and origin: unique_id,
+    origin, demand, quantity (units), cu, co, confidence.
 
     frame: unique_id, origin, h, y, censored, yhat, optionally closed. values: as from `unit_values`, of the training
     side. A path counts when all steps of the protection interval are there and of none true demand is unknown: a
@@ -157,7 +166,7 @@ def business_scores(
     actual = actual.loc[(actual["n"] == steps) & ~actual["hidden"].astype(bool)]
     order = calibration.protection_quantile(first, steps, economics["critical_ratio"])
     paths = actual.merge(order, on=["unique_id", "origin"]).merge(economics, left_on="unique_id", right_index=True)
-    return _scores(paths.dropna(subset=["quantity"]), steps)
+    return paths.dropna(subset=["quantity"])
 
 
 def _scores(paths: pd.DataFrame, steps: int) -> BusinessScores:
