@@ -1,0 +1,109 @@
+"""The paths on which demand is seen, and every place in the source that belongs to one. See docs/partition.md.
+
+A place that is not in this table fails the test of it, and so does an entry without a place. A path that learns,
+forecasts or scores has a probe of its own name in test_partition_poison.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SeeingPath:
+    """A way on which demand gets somewhere. window: what bounds it; sees: what it may know; probed: it has a probe."""
+
+    name: str
+    entry: str
+    window: str
+    sees: str
+    probed: bool = True
+
+
+PATHS = (
+    SeeingPath(
+        "search", "services.training.train_version",
+        "evaluation window for choosing and for the judged fit, serving window for the refit",
+        "judged fit: demand and plans up to train_end; refit: up to the as-of date",
+    ),
+    SeeingPath("refresh", "services.training.train_version", "as search", "as search; the spec is the champion's"),
+    SeeingPath(
+        "evaluation", "services.evaluating.perform", "evaluation window", "demand and plans up to train_end",
+    ),
+    SeeingPath(
+        "gate", "services.gate.judge_candidate",
+        "the candidate's own evaluation window; then its sealed holdout, recorded as an opening",
+        "opponent's fit: up to train_end, as the candidate's; scores: up to holdout_end",
+    ),
+    SeeingPath(
+        "forecast", "services.publishing.forecast_version", "serving window as of the origin",
+        "demand up to the origin, plans up to the end of the horizon",
+    ),
+    SeeingPath(
+        "accuracy", "services.accuracy.measure_accuracy", "serving window as of the day asked for",
+        "demand up to that day",
+    ),
+    SeeingPath(
+        "explain", "services.explaining.explain_point", "serving window as of the forecast's origin",
+        "one series up to the origin, plans up to the end of the horizon",
+    ),
+    SeeingPath(
+        "door", "services.loading", "the window it is handed", "demand and plans up to train_end, checked on the frame",
+    ),
+    SeeingPath("load", "services.demand_sink.load_demand", "none: it writes", "the batch that is loaded", probed=False),
+    SeeingPath(
+        "show", "pages, API, export and status", "none: nothing is learned from it",
+        "what a person of the tenant may read", probed=False,
+    ),
+    SeeingPath("schema", "models and migrations", "none: no rows are read", "names of tables", probed=False),
+)  # fmt: skip
+
+USES: dict[str, str] = {
+    # place: path. A place is `file::function uses what`, as the scan prints it.
+    "forecasting/admin/charts.py::total_chart uses Demand": "show",
+    "forecasting/migrations/0002_guards_and_view.py uses forecast_daily": "schema",
+    "forecasting/migrations/0002_guards_and_view.py uses forecasting_demand": "schema",
+    "forecasting/migrations/0002_guards_and_view.py uses forecasting_knownfuture": "schema",
+    "forecasting/migrations/0004_lean_load.py uses forecasting_demand": "schema",
+    "forecasting/migrations/0004_lean_load.py uses forecasting_knownfuture": "schema",
+    "forecasting/models/__init__.py uses Demand": "schema",
+    "forecasting/models/__init__.py uses KnownFuture": "schema",
+    "forecasting/selectors.py::demand_of uses Demand": "show",
+    "forecasting/selectors.py::first_day uses Demand": "door",
+    "forecasting/selectors.py::newest_day uses Demand": "door",
+    "forecasting/services/accuracy.py::_stored_rows uses forecast_daily": "accuracy",
+    "forecasting/services/accuracy.py::measure_accuracy uses load_panel": "accuracy",
+    "forecasting/services/demand_replay.py::drop_vanished uses forecasting_demand": "load",
+    "forecasting/services/demand_sink.py::_drop_kept uses forecasting_demand": "load",
+    "forecasting/services/demand_sink.py::_merge_demand uses forecasting_demand": "load",
+    "forecasting/services/demand_sink.py::_upsert_future uses forecasting_knownfuture": "load",
+    "forecasting/services/demand_sink.py::_write_demand uses forecasting_demand": "load",
+    "forecasting/services/demand_sink.py::load_demand uses forecasting_demand": "load",
+    "forecasting/services/evaluating.py::perform uses load_training": "evaluation",
+    "forecasting/services/evaluating.py::perform uses rolling_table": "evaluation",
+    "forecasting/services/explaining.py::explain_point uses load_series": "explain",
+    "forecasting/services/exporting.py::_query uses forecast_daily": "show",
+    "forecasting/services/gate.py::_compare uses evaluate": "gate",
+    "forecasting/services/gate.py::_compare uses open_holdout": "gate",
+    "forecasting/services/gate.py::_ready uses load_training": "gate",
+    "forecasting/services/loading.py uses forecasting_demand": "door",
+    "forecasting/services/loading.py uses forecasting_knownfuture": "door",
+    "forecasting/services/loading.py::_checked_panel uses build_panel": "door",
+    "forecasting/services/loading.py::_covered uses KnownFuture": "door",
+    "forecasting/services/loading.py::_demand_rows uses forecasting_demand": "door",
+    "forecasting/services/loading.py::_future_rows uses forecasting_knownfuture": "door",
+    "forecasting/services/loading.py::load_panel uses load_training": "door",
+    "forecasting/services/loading.py::load_training uses forecasting_demand": "door",
+    "forecasting/services/loading.py::load_training uses forecasting_knownfuture": "door",
+    "forecasting/services/loading.py::open_holdout uses load_panel": "gate",
+    "forecasting/services/publishing.py::_forecast_frame uses load_panel": "forecast",
+    "forecasting/services/series_sink.py uses forecasting_demand": "load",
+    "forecasting/services/training.py::_train uses evaluate": "refresh",
+    "forecasting/services/training.py::_train uses fit": "search",
+    "forecasting/services/training.py::_train uses load_training": "search",
+    "forecasting/services/training.py::_train uses search": "search",
+    "forecasting/services/training.py::fit_spec uses evaluate": "gate",
+    "forecasting/services/training.py::fit_spec uses fit": "gate",
+    "tenants/selectors.py::missing_tables uses _meta.db_table": "schema",
+    "tenants/selectors.py::missing_tables uses get_models": "schema",
+}
