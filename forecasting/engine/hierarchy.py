@@ -1,20 +1,14 @@
-"""The hierarchy: total, stores and categories above the series, and forecasts of all of them that add up.
-
-A node's forecast is the sum of its members' (bottom-up), so what is published adds up by construction, on every level.
-Its interval is its own: conformal, from the errors that the node itself made on the rolling origins. The sum of the
-members' bounds would be no interval of the sum.
-"""
+"""The hierarchy: total, stores and categories above the series, and the sums that make them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.conformal import Calibration, NoResiduals
 from forecasting.engine.panel import Panel
 from forecasting.engine.types import RegressorSet
 
@@ -23,7 +17,6 @@ LEVELS = (TOTAL, STORE, CATEGORY)
 ATTRIBUTES = {STORE: "store_id", CATEGORY: "category"}
 KNOWN_SHARE = 0.9
 """A node's day is known where the members with known demand carry this share of its forecast."""
-NODE_COLUMNS = ("level", "key", "members", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi95")
 
 
 class Node(NamedTuple):
@@ -144,49 +137,6 @@ def _joined(rows: pd.DataFrame, tree: Tree) -> pd.DataFrame:
     order = [*(name for name in ("origin", "h") if name in rows.columns), "node", "unique_id"]
     rows = rows.sort_values(order, kind="stable", ignore_index=True)
     return rows.drop(columns="unique_id").rename(columns={"node": "unique_id"})
-
-
-@dataclass(frozen=True)
-class Hierarchy:
-    """What a version keeps of the levels above its series: the nodes it knew, and the calibration of their intervals.
-
-    The calibration's "series" are the nodes' numbers, its classes their levels. A node that is not in it (a store that
-    opened since) gets the wider interval of a node of its size.
-    """
-
-    nodes: tuple[Node, ...]
-    calibration: Calibration
-
-    @classmethod
-    def fit(cls, frame: pd.DataFrame, static: pd.DataFrame, *, week_steps: int = 7) -> Hierarchy | None:
-        """From rolling-origin rows of series (see `node_errors`); None where no day of any node is known."""
-        tree = Tree.of(static.loc[static["unique_id"].isin(frame["unique_id"].unique())])
-        try:
-            calibration = Calibration.fit(node_errors(frame, tree), tree.levels, week_steps=week_steps)
-        except NoResiduals:
-            return None
-        return cls(tree.nodes, calibration)
-
-    def forecast(self, frame: pd.DataFrame, static: pd.DataFrame) -> pd.DataFrame:
-        """Forecasts of all nodes from those of the series (unique_id, ds, h, yhat): NODE_COLUMNS, by level, key, ds.
-
-        yhat is the sum of the members' to the last digit; 0 <= lo95 <= lo80 <= yhat <= hi80 <= hi95, all finite.
-        """
-        tree = Tree.of(static.loc[static["unique_id"].isin(frame["unique_id"].unique())], self.nodes)
-        out = self.calibration.apply(node_forecasts(frame, tree))
-        out["level"], out["key"] = out["unique_id"].map(tree.levels), out["unique_id"].map(tree.keys)
-        rank = out["level"].map({level: k for k, level in enumerate(LEVELS)})
-        out = out.assign(rank=rank).sort_values(["rank", "key", "h"], kind="stable", ignore_index=True)
-        return out[list(NODE_COLUMNS)]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"nodes": [list(node) for node in self.nodes], "calibration": self.calibration.to_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Hierarchy:
-        """Inverse of `to_json`."""
-        return cls(tuple(Node(*row) for row in data["nodes"]), Calibration.from_json(data["calibration"]))
 
 
 def node_panel(panel: Panel, tree: Tree) -> Panel:

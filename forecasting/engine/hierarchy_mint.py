@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hierarchicalforecast.methods import MinTrace, MinTraceSparse
-from scipy import sparse
 
 from forecasting.engine.hierarchy import Node, Tree
 
@@ -99,6 +97,8 @@ def _solve(base: np.ndarray, summing: np.ndarray, spread: np.ndarray) -> np.ndar
 
     The closed form where it is nowhere negative; the days on which it is are solved under the constraint.
     """
+    from hierarchicalforecast.methods import MinTrace
+
     made = np.asarray(
         MinTrace(method="wls_var").fit_predict(
             S=summing, y_hat=base, y_insample=spread[:, None], y_hat_insample=np.zeros((len(spread), 1))
@@ -111,6 +111,9 @@ def _solve(base: np.ndarray, summing: np.ndarray, spread: np.ndarray) -> np.ndar
 
 
 def _constrained(base: np.ndarray, summing: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    from hierarchicalforecast.methods import MinTraceSparse
+    from scipy import sparse
+
     # This solver takes the sample variance of its residuals: two of each, whose variance is the one wanted. In units of
     # the widest, because its tolerance is absolute and the problem has no unit of its own.
     unit = float(spread.max())

@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 
 from forecasting.engine.backtest import backtest, rolling_origins
 from forecasting.engine.conformal import Calibration
-from forecasting.engine.hierarchy import (
-    LEVELS,
-    NODE_COLUMNS,
-    Hierarchy,
-    Node,
-    Tree,
-    node_errors,
-    node_forecasts,
-    node_panel,
-)
+from forecasting.engine.hierarchy import LEVELS, Node, Tree, node_errors, node_forecasts, node_panel
+from forecasting.engine.hierarchy_model import NODE_COLUMNS, Hierarchy
 from forecasting.engine.panel import build_panel
 from forecasting.engine.synthetic import RetailShape, retail
 from forecasting.engine.types import ModelSpec
