@@ -19,8 +19,10 @@ from forecasting.engine.conformal import Calibration
 from forecasting.engine.errors import ArtifactCorrupt, NoUsableSeries
 from forecasting.engine.families import Fitted, get_family
 from forecasting.engine.families.base import horizon_frame
+from forecasting.engine.hierarchy_model import FILE as HIERARCHY
+from forecasting.engine.hierarchy_model import Hierarchy
 from forecasting.engine.panel import STEP_DAYS, Panel, classify
-from forecasting.engine.types import ModelSpec, TrainingWindow
+from forecasting.engine.types import MINT, ModelSpec, TrainingWindow
 
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 MANIFEST_VERSION = 1
@@ -44,6 +46,7 @@ class FittedModel:
     ceilings: Mapping[int, float]
     window: TrainingWindow | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    hierarchy: Hierarchy | None = None
 
     @property
     def declined(self) -> pd.DataFrame:
@@ -72,6 +75,8 @@ class FittedModel:
         made = combine(frame, self.spec.weights, classes)
         frame = frame[["unique_id", "ds", "h"]].join(made)
         frame = self._bounded(frame, panel)
+        if self.hierarchy is not None and self.spec.reconciliation == MINT:
+            frame = self._bounded(frame.assign(yhat=self.hierarchy.agree(frame, panel)), panel)
         frame = self._flagged(frame, panel)
         frame = self.calibration.apply(frame)
         return frame[list(FORECAST_COLUMNS)].reset_index(drop=True)
@@ -123,6 +128,8 @@ class FittedModel:
         text = json.dumps(self.calibration.to_json(), sort_keys=True, allow_nan=False)
         (directory / CALIBRATION).write_text(text, encoding="utf-8")
         names.append(CALIBRATION)
+        if self.hierarchy is not None:
+            names += self.hierarchy.save(directory)
         body = {**self.manifest(), "files": {name: file_sha256(directory / name) for name in names}}
         text = json.dumps(body, sort_keys=True, indent=1, allow_nan=False)
         (directory / MANIFEST).write_text(text, encoding="utf-8")
@@ -143,6 +150,7 @@ class FittedModel:
             ceilings={int(k): v for k, v in body["ceilings"].items()},
             window=TrainingWindow.from_json(body["partition"]) if body["partition"] else None,
             files=body["files"],
+            hierarchy=Hierarchy.load(directory) if HIERARCHY in body["files"] else None,
         )
 
 
@@ -184,8 +192,12 @@ def fit(
     *,
     window: TrainingWindow | None = None,
     executor: Executor | None = None,
+    hierarchy: Hierarchy | None = None,
 ) -> FittedModel:
     """Fit every family of the spec on the whole panel. With a window, the panel is checked against it first.
+
+    hierarchy: that of the evaluation, for the levels above the series; where the spec reconciles by MinT, the nodes'
+    own models are fitted, too.
 
     Raises PartitionViolation, NoUsableSeries, MissingRegressor.
     """
@@ -203,4 +215,5 @@ def fit(
         classes={int(k): str(v) for k, v in zip(classes.index.to_numpy(), classes.to_numpy(), strict=True)},
         ceilings={int(k): float(v) for k, v in zip(top.index.to_numpy(), top.to_numpy(), strict=True)},
         window=window,
+        hierarchy=hierarchy.with_models(panel, spec) if hierarchy is not None else None,
     )

@@ -26,6 +26,7 @@ from forecasting.engine.business import BusinessPolicy, BusinessScores, business
 from forecasting.engine.combine import SweepPoint, choose_spec, combine
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.hierarchy_model import Hierarchy
 from forecasting.engine.panel import STEP_DAYS, Panel, classify
 from forecasting.engine.scores import ScoreSet, compare_families, score_frame
 from forecasting.engine.types import ModelSpec, TrainingWindow
@@ -72,6 +73,7 @@ class Evaluation:
     frame: pd.DataFrame
     calibration: Calibration
     scores: ScoreSet
+    hierarchy: Hierarchy | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,9 @@ def evaluate_backtest(panel: Panel, spec: ModelSpec, result: Backtest) -> Evalua
     scores = score_frame(
         frame, result.scales, quantiles=calibration.quantiles(frame), classes=classes, stores=stores, week_steps=week
     )
-    return Evaluation(result, frame, calibration, scores)
+    # A closed day is known to have sold nothing: a sum with it is known.
+    hierarchy = Hierarchy.fit(frame.assign(closed=result.frame["closed"]), panel.static, week_steps=week)
+    return Evaluation(result, frame, calibration, scores, hierarchy)
 
 
 def _stores(panel: Panel) -> pd.Series | None:

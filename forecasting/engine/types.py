@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ANY_CLASS = "*"
 """Key of `ModelSpec.weights` for the demand classes that have no entry of their own."""
+BOTTOM_UP, MINT = "bottom_up", "mint"
+"""How the levels of the hierarchy come to agree: `ModelSpec.reconciliation`."""
 
 
 class DemandClass(StrEnum):
@@ -155,7 +157,8 @@ class ModelSpec:
     """What is trained: families, their weights per demand class, horizon and hyper-parameters.
 
     `weights[demand_class][family]` is in [0, 1] and sums to 1 in each class; key "*" serves the classes not named.
-    `horizon` and `season_length` are in steps of the grain (days or weeks).
+    `horizon` and `season_length` are in steps of the grain (days or weeks). `reconciliation` says how forecasts of
+    series, stores, categories and the total agree: the sums of the series' ("bottom_up"), or by MinT ("mint").
     """
 
     families: tuple[str, ...]
@@ -167,8 +170,11 @@ class ModelSpec:
     levels: tuple[int, ...] = (80, 95)
     prophet_top_n: int = 12
     seed: int = 2017
+    reconciliation: str = BOTTOM_UP
 
     def __post_init__(self) -> None:
+        if self.reconciliation not in {BOTTOM_UP, MINT}:
+            raise ValueError(f"reconciliation must be {BOTTOM_UP} or {MINT}, not {self.reconciliation!r}")
         if not self.families:
             raise ValueError("a spec needs at least one family")
         if self.horizon < 1 or self.season_length < 1:
@@ -208,8 +214,10 @@ class ModelSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
+        # What is as it always was stays unsaid, so that a spec keeps its identity.
+        said = {k: v for k, v in self.__dict__.items() if (k, v) != ("reconciliation", BOTTOM_UP)}
         return {
-            **self.__dict__,
+            **said,
             "families": list(self.families),
             "levels": list(self.levels),
             "weights": {k: dict(v) for k, v in self.weights.items()},

@@ -191,11 +191,12 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, executor: Any) -> 
         declined = evaluation.backtest.declined
         backtest = _evaluation_report(evaluation)
     progress.next("Fitting up to the holdout")
-    judged = fit(loaded.panel, spec, evaluation.calibration, window=loaded.window, executor=executor)
+    levels = evaluation.hierarchy
+    judged = fit(loaded.panel, spec, evaluation.calibration, window=loaded.window, executor=executor, hierarchy=levels)
     del loaded
     progress.next("Refitting up to the as-of date")
     whole = load_training(plan_window(as_of=day, mode="serving"))
-    serving = fit(whole.panel, spec, evaluation.calibration, window=whole.window, executor=executor)
+    serving = fit(whole.panel, spec, evaluation.calibration, window=whole.window, executor=executor, hierarchy=levels)
     progress.next("Storing the model")
     return _Trained(spec, evaluation, backtest, judged, serving, declined)
 
@@ -214,7 +215,8 @@ def fit_spec(
     same rolling origins inside that window. Raises TrainingRefused, HistoryShort."""
     with engine_errors(), training_pool() as executor:
         made = evaluation or evaluate(panel, spec, origins=BACKTEST_ORIGINS, executor=executor)
-        return fit(panel, spec, made.calibration, window=window, executor=executor)
+        levels = made.hierarchy
+        return fit(panel, spec, made.calibration, window=window, executor=executor, hierarchy=levels)
 
 
 def _evaluation_report(evaluation: Evaluation) -> dict[str, Any]:
