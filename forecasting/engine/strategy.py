@@ -1,0 +1,307 @@
+"""The strategy cycle: is one family enough, or does a mixture pay? A sweep of weights on the rolling origins.
+
+Every point is judged as if each origin had been sealed: families train before it, and its intervals and orders are
+calibrated on the other origins. Fixed shares are fitted to nothing; fitted weights come from the other origins, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.engine.backtest import Backtest, Progress
+from forecasting.engine.business import BusinessPolicy
+from forecasting.engine.combine import FALLBACKS, MIN_COVERED, Weights, class_weights
+from forecasting.engine.errors import EngineError
+from forecasting.engine.strategy_figures import RESAMPLES, Figure, Resampler
+from forecasting.engine.strategy_points import FITTED, PAIR, SINGLE, Ground, Judged, Point, judge_all
+from forecasting.engine.types import ANY_CLASS, ModelSpec
+
+STEPS = 10
+FLOOR = "seasonal_naive"
+WAPE, COST = "wape", "total_cost"
+FITTED_PAIR, FITTED_CLASSES = "fitted:pair", "fitted:classes"
+
+
+class NothingToSweep(EngineError):
+    """There is nothing that one mode could be told from another by."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        self.reason = reason
+        super().__init__(f"A strategy cycle is not possible: {reason}. {advice}")
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """A point with its figures by name of the measure.
+
+    spec: what would be trained. why_not: why it may not be recommended; empty where it may. missing, stood_in: rows
+    that nothing forecast, and rows for which a family without weight stepped in.
+    """
+
+    point: Point
+    spec: ModelSpec
+    figures: Mapping[str, Figure]
+    missing: int
+    stood_in: int
+    why_not: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of the point, such as pair:lightgbm:prophet:0.7."""
+        return self.point.key
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        by_origin = {day.isoformat(): _plain(row) for day, row in self.point.by_origin.items()}
+        return {
+            "key": self.key,
+            "kind": self.point.kind,
+            "label": self.spec.label,
+            "mode": self.spec.mode,
+            "families": list(self.spec.families),
+            "weights": _plain(self.point.weights),
+            "weights_by_origin": by_origin,
+            "spec_sha256": self.spec.sha256,
+            "why_not": self.why_not,
+            "missing_rows": self.missing,
+            "stood_in_rows": self.stood_in,
+            "figures": {name: figure.to_json() for name, figure in self.figures.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every point judged. `modes` are those between which the recommendation chooses, the simplest kind first.
+
+    pairs: (one, other, keys of the points from one alone to the other alone). rows: known rows, with series and demand
+    classes. losses: measure (wape, total_cost) -> key -> error or cost of each series.
+    """
+
+    points: tuple[SweepPoint, ...]
+    pairs: tuple[tuple[str, str, tuple[str, ...]], ...]
+    modes: tuple[str, ...]
+    origins: tuple[date, ...]
+    horizon: int
+    grain: str
+    series: int
+    rows: int
+    classes: Mapping[str, int]
+    policy: BusinessPolicy
+    seed: int
+    resamples: int
+    losses: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict, compare=False, repr=False)
+
+    def get(self, key: str) -> SweepPoint:
+        """The point of that name; raises KeyError."""
+        for point in self.points:
+            if point.key == key:
+                return point
+        raise KeyError(key)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "origins": [day.isoformat() for day in self.origins],
+            "horizon": self.horizon,
+            "grain": self.grain,
+            "series": self.series,
+            "rows": self.rows,
+            "classes": dict(self.classes),
+            "policy": self.policy.to_json(),
+            "bootstrap": {"seed": self.seed, "resamples": self.resamples, "over": "series"},
+            "pairs": [{"one": one, "other": other, "points": list(keys)} for one, other, keys in self.pairs],
+            "modes": list(self.modes),
+            "points": [point.to_json() for point in self.points],
+        }
+
+
+def sweep(
+    backtest: Backtest,
+    base: ModelSpec,
+    classes: pd.Series,
+    values: pd.DataFrame,
+    policy: BusinessPolicy,
+    *,
+    resamples: int = RESAMPLES,
+    week_steps: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Judge every single family, every pair in tenths, the fitted pair and the fitted weights per demand class.
+
+    backtest: of all families of `base`. classes: index unique_id. values: as from `business.unit_values`, of the
+    training side. Raises NothingToSweep: fewer than two families or origins, or nothing sold.
+    """
+    _require(backtest)
+    ground = Ground.of(
+        backtest, classes, values, policy, grain=base.grain, week_steps=week_steps or {"D": 7, "W": 1}[base.grain]
+    )
+    draws = Resampler(len(ground.ids), seed=base.seed, resamples=resamples)
+    batches = _batches(backtest)
+    found: dict[str, tuple[Point, Judged]] = {}
+    steps = len(batches) + 1
+    for number, (batch, judged) in enumerate(_judged(ground, batches, executor)):
+        found |= {one.key: (point, one) for point, one in zip(batch, judged, strict=True)}
+        if progress is not None:
+            progress(number + 1, steps, f"Judged {len(found)} mixtures")
+    fitted = tuple(_fitted(backtest, classes, found))
+    found |= {one.key: (point, one) for point, one in zip(fitted, judge_all(ground, fitted), strict=True)}
+    if progress is not None:
+        progress(steps, steps, "Judged the fitted weights")
+    refused = _refused(found, backtest)
+    points = tuple(
+        _pointed(point, one, backtest, base, draws, refused.get(point.key, "")) for point, one in found.values()
+    )
+    modes = tuple(point.key for point in points if not point.why_not and point.point.kind != PAIR)
+    return Sweep(
+        points=points,
+        pairs=tuple(_pairs(backtest.families)),
+        modes=modes,
+        origins=tuple(backtest.origins),
+        horizon=backtest.horizon,
+        grain=base.grain,
+        series=len(ground.ids),
+        rows=int(max(one.amount("rows").sum() for _, one in found.values())),
+        classes={str(k): int(v) for k, v in classes.reindex(ground.ids).value_counts().sort_index().items()},
+        policy=policy,
+        seed=base.seed,
+        resamples=resamples,
+        losses={
+            WAPE: {key: one.amount("absolute") for key, (_, one) in found.items()},
+            COST: {key: one.amount("total_cost") for key, (_, one) in found.items()},
+        },
+    )
+
+
+# --- what is tried ----------------------------------------------------------------------------------------------------
+
+
+def _require(backtest: Backtest) -> None:
+    if len(backtest.families) < 2:
+        raise NothingToSweep(f"{backtest.families[0]} is the only family", "Name at least one family beside it.")
+    if len(backtest.origins) < 2:
+        raise NothingToSweep(
+            "there is one origin only", "Weights and intervals come from the other origins: ask for two or more."
+        )
+    known = backtest.frame.loc[~backtest.frame["censored"], "y"]
+    if not known.abs().sum() > 0:
+        raise NothingToSweep(
+            "nothing was sold on the days of these origins", "Ask for more origins, or load demand that sold."
+        )
+
+
+def spec_families(weights: Weights, backtest: Backtest) -> tuple[str, ...]:
+    """The families of a spec with these weights: one that declined rows brings those that stand in for it, and the
+    floor is always there."""
+    used = [name for name in backtest.families if any(row.get(name, 0.0) > 0 for row in weights.values())]
+    declines = bool(backtest.frame[used].isna().to_numpy().any())
+    stand_ins = [name for name in FALLBACKS if name in backtest.families and declines]
+    floor = [FLOOR] if FLOOR in backtest.families else []
+    return tuple(dict.fromkeys([*used, *stand_ins, *floor]))
+
+
+def _single(name: str, backtest: Backtest) -> Point:
+    weights = {ANY_CLASS: {name: 1.0}}
+    return Point(f"{SINGLE}:{name}", SINGLE, spec_families(weights, backtest), weights)
+
+
+def _pair_key(one: str, other: str, tenth: int) -> str:
+    if tenth in (0, STEPS):
+        return f"{SINGLE}:{one if tenth else other}"
+    return f"{PAIR}:{one}:{other}:{tenth / STEPS:.1f}"
+
+
+def _pairs(families: Sequence[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for one, other in combinations(families, 2):
+        yield one, other, tuple(_pair_key(one, other, tenth) for tenth in range(STEPS, -1, -1))
+
+
+def _batches(backtest: Backtest) -> list[tuple[Point, ...]]:
+    """The fixed points, in groups that need few columns: the singles, then each pair's mixtures."""
+    singles = tuple(_single(name, backtest) for name in backtest.families)
+    batches = [singles]
+    for one, other in combinations(backtest.families, 2):
+        batch = []
+        for tenth in range(STEPS - 1, 0, -1):
+            share = tenth / STEPS
+            weights = {ANY_CLASS: {one: share, other: round(1.0 - share, 10)}}
+            batch.append(Point(_pair_key(one, other, tenth), PAIR, spec_families(weights, backtest), weights))
+        batches.append(tuple(batch))
+    return batches
+
+
+def _fitted(backtest: Backtest, classes: pd.Series, found: Mapping[str, tuple[Point, Judged]]) -> Iterator[Point]:
+    """The pair with the least absolute error, and the weights per demand class: for each origin from the others."""
+    points = list(found.values())
+    errors = np.array([one.errors for _, one in points])
+    whole = errors.sum(axis=1)
+    rest = {day: whole - errors[:, k] for k, day in enumerate(backtest.origins)}
+    by_origin = {day: points[int(np.argmin(sums))][0].weights for day, sums in rest.items()}
+    weights = points[int(np.argmin(whole))][0].weights
+    yield _of_all(FITTED_PAIR, weights, by_origin, backtest)
+    others: dict[date, Weights] = {}
+    for day in backtest.origins:
+        left = backtest.frame["origin"] != pd.Timestamp(day)
+        origins = tuple(one for one in backtest.origins if one != day)
+        part = replace(backtest, frame=backtest.frame.loc[left].reset_index(drop=True), origins=origins)
+        others[day] = class_weights(part, classes)
+    yield _of_all(FITTED_CLASSES, class_weights(backtest, classes), others, backtest)
+
+
+def _of_all(key: str, weights: Weights, by_origin: Mapping[date, Weights], backtest: Backtest) -> Point:
+    rows = [row for one in (weights, *by_origin.values()) for row in one.values()]
+    families = spec_families({str(k): row for k, row in enumerate(rows)}, backtest)
+    return Point(key, FITTED, families, weights, by_origin)
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def _judged(
+    ground: Ground, batches: Iterable[tuple[Point, ...]], executor: Executor | None
+) -> Iterator[tuple[tuple[Point, ...], list[Judged]]]:
+    """Each batch with its judgements, in order; over the executor where there is one."""
+    batches = list(batches)
+    grounds = (ground.only({name for point in batch for name in point.families}) for batch in batches)
+    mapped = map if executor is None else executor.map
+    yield from zip(batches, mapped(judge_all, grounds, batches), strict=True)
+
+
+def _pointed(
+    point: Point, one: Judged, backtest: Backtest, base: ModelSpec, draws: Resampler, why_not: str
+) -> SweepPoint:
+    spec = replace(base, families=spec_families(point.weights, backtest), weights=point.weights)
+    if point.kind == FITTED and spec.mode != "ensemble":
+        why_not = "its weights are those of one family"
+    return SweepPoint(point, spec, draws.figures(one), one.missing, one.stood_in, why_not)
+
+
+def _refused(found: Mapping[str, tuple[Point, Judged]], backtest: Backtest) -> dict[str, str]:
+    """Why a point may not be recommended: it leaves rows without a forecast that others make, or it is a single that
+    declines most rows (with its stand-ins it is a mixture, and competes as one)."""
+    fewest = min(one.missing for _, one in found.values())
+    out = {
+        key: f"it leaves {one.missing - fewest} rows without a forecast"
+        for key, (_, one) in found.items()
+        if one.missing > fewest
+    }
+    covered = backtest.frame[list(backtest.families)].notna().mean()
+    out |= {
+        f"{SINGLE}:{name}": f"it declined {1 - covered[name]:.0%} of the rows"
+        for name in backtest.families
+        if covered[name] < MIN_COVERED
+    }
+    singles = {f"{SINGLE}:{name}" for name in backtest.families}
+    return out if singles - set(out) else {key: why for key, why in out.items() if key not in singles}
+
+
+def _plain(weights: Weights) -> dict[str, dict[str, float]]:
+    return {name: dict(row) for name, row in weights.items()}

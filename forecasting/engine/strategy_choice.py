@@ -1,0 +1,219 @@
+"""Ensemble or single: the simplest mode that costs no more than the best, beyond noise; and that in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.engine.bootstrap import Evidence, paired_bootstrap
+from forecasting.engine.strategy import COST, FITTED_CLASSES, FITTED_PAIR, WAPE, Sweep, SweepPoint
+from forecasting.engine.strategy_figures import rounded
+from forecasting.engine.strategy_points import SINGLE
+from forecasting.engine.types import ANY_CLASS
+
+_RANKS = {FITTED_PAIR: 1, FITTED_CLASSES: 2}
+SAME = 0.0005
+"""A relative change below this is called none."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A mode beside the best one: its value, how much more it is (evidence, paired over series), and whether that is
+    within the noise: the 95% interval of the change reaches zero."""
+
+    key: str
+    value: float
+    against_best: Evidence
+    within_noise: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "key": self.key,
+            "value": rounded(self.value),
+            "against_best": _evidence(self.against_best),
+            "within_noise": self.within_noise,
+        }
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a cycle proposes.
+
+    key: the point. measure: total_cost, or wape where costs are not known (`measure_why`). best: the mode with the
+    least. single: the best single. mixture: the one proposed, else the best (None where none may be chosen), and its
+    change of the measure from the best single. lowest: the point of the sweep with the least, found by looking at the
+    origins that it is judged on, and its change from what is proposed.
+    """
+
+    key: str
+    measure: str
+    measure_why: str
+    best: str
+    single: str
+    mixture: str | None
+    mixture_against_single: Evidence | None
+    lowest: str
+    lowest_against: Evidence | None
+    contenders: tuple[Contender, ...]
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        between, lowest = self.mixture_against_single, self.lowest_against
+        return {
+            **{k: getattr(self, k) for k in ("key", "measure", "measure_why", "best", "single", "mixture", "lowest")},
+            "mixture_against_single": None if between is None else _evidence(between),
+            "lowest_against": None if lowest is None else _evidence(lowest),
+            "contenders": [one.to_json() for one in self.contenders],
+            "sentence": self.sentence,
+        }
+
+
+def recommend(sweep: Sweep) -> Recommendation:
+    """The simplest mode whose cost is within the noise of the best: a single before a pair, a pair before weights per
+    demand class. A mixture has to cost less than the best single beyond noise, too. Judged by WAPE where a cost is not
+    known. Without enough series to tell noise, it is the best single."""
+    measure, why = _measure(sweep)
+    points = [sweep.get(key) for key in sweep.modes]
+    order = sorted(points, key=lambda one: (_rank(one), _value(one, measure), one.key))
+    best = min(order, key=lambda one: _value(one, measure))
+    single = next(one for one in order if one.point.kind == SINGLE)
+    contenders = {one.key: _beside(sweep, measure, one, best) for one in points}
+    gains = {one.key: _compare(sweep, measure, single, one) for one in order if one.point.kind != SINGLE}
+    sure = [key for key, gain in gains.items() if gain.high is not None and gain.high < 0]
+    proposed = next((one for one in order if one.key in sure and contenders[one.key].within_noise), single)
+    if contenders[single.key].within_noise:
+        proposed = single
+    mixture = (
+        proposed
+        if proposed is not single
+        else min((one for one in order if one.key in gains), key=lambda one: _value(one, measure), default=None)
+    )
+    between = None if mixture is None else gains[mixture.key]
+    lowest = min(sweep.points, key=lambda one: (_value(one, measure), one.key))
+    return Recommendation(
+        key=proposed.key,
+        measure=measure,
+        measure_why=why,
+        best=best.key,
+        single=single.key,
+        mixture=None if mixture is None else mixture.key,
+        mixture_against_single=between,
+        lowest=lowest.key,
+        lowest_against=None if lowest.key == proposed.key else _compare(sweep, measure, proposed, lowest),
+        contenders=tuple(contenders.values()),
+        sentence=_sentence(proposed, single, mixture, between, measure, why),
+    )
+
+
+def _measure(sweep: Sweep) -> tuple[str, str]:
+    """What to go by, and why where it is not the cost."""
+    for point in sweep.points:
+        figure = point.figures[COST]
+        if figure.value is None:
+            return WAPE, figure.reason or "not computed"
+    if not any((point.figures[COST].value or 0.0) > 0 for point in sweep.points):
+        return WAPE, "every point costs nothing"
+    return COST, ""
+
+
+def _value(point: SweepPoint, measure: str) -> float:
+    value = point.figures[measure].value
+    return float("inf") if value is None else value
+
+
+def _rank(point: SweepPoint) -> int:
+    """How simple: a single, a pair, weights per demand class. Weights for all classes alike are those of a mixture."""
+    if point.point.kind == SINGLE:
+        return 0
+    return 1 if set(point.point.weights) == {ANY_CLASS} else _RANKS.get(point.key, 1)
+
+
+def _beside(sweep: Sweep, measure: str, one: SweepPoint, best: SweepPoint) -> Contender:
+    evidence = _compare(sweep, measure, best, one)
+    value = _value(one, measure)
+    within = one.key == best.key or (evidence.low is not None and evidence.low <= 0)
+    return Contender(one.key, value, evidence, within or value <= _value(best, measure))
+
+
+def _compare(sweep: Sweep, measure: str, before: SweepPoint, after: SweepPoint) -> Evidence:
+    """The change of the measure from one point to another, on the same draws of series."""
+    sides = [pd.Series(np.asarray(sweep.losses[measure][point.key])) for point in (before, after)]
+    return paired_bootstrap(sides[0], sides[1], seed=sweep.seed)
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    plain = evidence.to_json()
+    return {k: rounded(v) if isinstance(v, float) else v for k, v in plain.items()}
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def plain_name(point: SweepPoint) -> str:
+    """A point for people: "lightgbm", "lightgbm 0.7 with prophet 0.3", "weights per demand class"."""
+    rows = {name: shares_text(row) for name, row in point.point.weights.items()}
+    return next(iter(rows.values())) if len(set(rows.values())) == 1 else "weights per demand class"
+
+
+def shares_text(row: Mapping[str, float]) -> str:
+    """Weights of families for people, the largest first: "lightgbm 0.7 with prophet 0.3"."""
+    used = sorted(((w, f) for f, w in row.items() if w > 0), key=lambda pair: (-pair[0], pair[1]))
+    if len(used) == 1:
+        return _words(used[0][1])
+    return " with ".join(f"{_words(family)} {weight:.2g}" for weight, family in used)
+
+
+def _words(family: str) -> str:
+    return family.replace("_", " ")
+
+
+def _sentence(
+    proposed: SweepPoint,
+    single: SweepPoint,
+    mixture: SweepPoint | None,
+    between: Evidence | None,
+    measure: str,
+    why: str,
+) -> str:
+    verb = "costs" if measure == COST else "errs"
+    if proposed.point.kind == SINGLE:
+        text = f"One model, {plain_name(proposed)}, is enough: {_no_mixture(mixture, between, verb)}"
+    else:
+        text = f"The mixture {plain_name(proposed)} {verb} {_less(between)} than the best single, {plain_name(single)}."
+    if measure == WAPE:
+        text += f" Costs are not known ({why}), so this goes by the error (WAPE) alone."
+    return text
+
+
+def _no_mixture(mixture: SweepPoint | None, between: Evidence | None, verb: str) -> str:
+    if mixture is None or between is None:
+        return "no mixture that is fitted on the other origins uses more than one family."
+    if between.change is None or between.low is None or between.high is None:
+        return f"whether a mixture {verb} less cannot be told ({between.reason})."
+    name = f"the best mixture, {plain_name(mixture)},"
+    if between.change >= -SAME:
+        return f"{name} {verb} no less ({_span(between)})."
+    return f"{name} {verb} {-between.change:.1%} less, which is within the noise ({_span(between)})."
+
+
+def _span(evidence: Evidence) -> str:
+    low, high = evidence.low or 0.0, evidence.high or 0.0
+    return f"95%: {_signed(low)} to {_signed(high)}"
+
+
+def _signed(change: float) -> str:
+    return f"{abs(change):.1%} {'less' if change < 0 else 'more'}"
+
+
+def _less(evidence: Evidence | None) -> str:
+    if evidence is None or evidence.change is None or evidence.low is None or evidence.high is None:
+        return "less"
+    if evidence.high < 0:
+        return f"{-evidence.change:.1%} less (95%: {-evidence.high:.1%} to {-evidence.low:.1%})"
+    return f"{_signed(evidence.change)} ({_span(evidence)})"
