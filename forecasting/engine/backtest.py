@@ -12,6 +12,7 @@ import pandas as pd
 
 from forecasting.engine.errors import HistoryTooShort
 from forecasting.engine.families import get_family
+from forecasting.engine.guard import cut, limits
 from forecasting.engine.panel import STEP_DAYS, Panel, revenue_weights
 from forecasting.engine.types import ModelSpec
 
@@ -120,9 +121,10 @@ def backtest(
         rows = rows.loc[rows["unique_id"].isin(train.ids)].reset_index(drop=True)
         rows.insert(1, "origin", start)
         rows.insert(3, "h", step_number(rows["ds"], start, panel))
+        limit = limits(train)  # a forecast in service is kept within it, too
         for name in spec.families:
             fitted = get_family(name).fit(train, spec, executor=executor)
-            ahead = fitted.predict(train, spec.horizon + gap).rename(columns={"yhat": name})
+            ahead = cut(fitted.predict(train, spec.horizon + gap), limit).rename(columns={"yhat": name})
             rows = rows.merge(ahead, on=["unique_id", "ds"], how="left", sort=False)
             declined.append(fitted.declined.assign(origin=start, family=name))
             done += 1

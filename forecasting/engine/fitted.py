@@ -19,6 +19,7 @@ from forecasting.engine.conformal import Calibration
 from forecasting.engine.errors import ArtifactCorrupt, NoUsableSeries
 from forecasting.engine.families import Fitted, get_family
 from forecasting.engine.families.base import horizon_frame
+from forecasting.engine.guard import bounded, flagged, made_by_cut, plausible, within
 from forecasting.engine.hierarchy_model import FILE as HIERARCHY
 from forecasting.engine.hierarchy_model import Hierarchy
 from forecasting.engine.panel import STEP_DAYS, Panel, classify
@@ -28,7 +29,6 @@ MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 MANIFEST_VERSION = 1
 LIBRARIES = ("lightgbm", "mlforecast", "prophet", "numpy", "pandas", "coreforecast")
 COLD_START_STEPS = {"D": 28, "W": 8}
-ABSURD = 10.0
 FORECAST_COLUMNS = ("unique_id", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi95", "family", "flags")
 
 
@@ -58,42 +58,40 @@ class FittedModel:
         """Forecast `horizon` steps after the panel's last day without refitting; one row per series and step.
 
         Columns: unique_id, ds, h (1..horizon), yhat, lo80, hi80, lo95, hi95 (finite, >= 0, ordered), family (that made
-        it), flags (comma-separated: cold_start, fallback, declined:<family>, fit_age:<steps>, capped).
+        it), flags (comma-separated: cold_start, fallback, declined:<family>, fit_age:<steps>, and those of the guard:
+        capped, above_history, below_history, bounds_capped).
         Raises MissingRegressor, NoUsableSeries.
         """
         if not len(panel.history):
             raise NoUsableSeries("the panel is empty")
         frame = horizon_frame(panel, horizon)
         frame.insert(2, "h", np.tile(np.arange(1, horizon + 1), len(panel.ids)))
+        known = plausible(panel, horizon)
+        limit = known.limit.reindex(frame["unique_id"]).to_numpy()
+        over: dict[str, np.ndarray] = {}
         for name, part in self.parts.items():
-            made = part.predict(panel, horizon).rename(columns={"yhat": name})
-            frame = frame.merge(made, on=["unique_id", "ds"], how="left", sort=False)
+            ahead = part.predict(panel, horizon).rename(columns={"yhat": name})
+            frame = frame.merge(ahead, on=["unique_id", "ds"], how="left", sort=False)
+            values = frame[name].to_numpy(dtype="float64")
+            # Before they are mixed, so that one that ran away leads nobody; the backtest does the same.
+            over[name], frame[name] = values > limit, bounded(values, limit)
         classes = pd.Series(dict(self.classes), dtype=object)
         new = sorted(set(panel.ids.tolist()) - set(self.classes))
         if new:
             classes = pd.concat([classes, classify(panel.subset(new))])
         made = combine(frame, self.spec.weights, classes)
         frame = frame[["unique_id", "ds", "h"]].join(made)
-        frame = self._bounded(frame, panel)
+        capped, frame["yhat"] = made_by_cut(frame["family"], over), np.nan_to_num(frame["yhat"].to_numpy(), nan=0.0)
         if self.hierarchy is not None and self.spec.reconciliation == MINT:
-            frame = self._bounded(frame.assign(yhat=self.hierarchy.agree(frame, panel)), panel)
-        frame = self._flagged(frame, panel)
-        frame = self.calibration.apply(frame)
+            agreed = np.asarray(self.hierarchy.agree(frame, panel), dtype="float64")
+            capped, frame["yhat"] = capped | (agreed > limit), np.nan_to_num(bounded(agreed, limit), nan=0.0)
+        frame = flagged(self._flagged(frame, panel), capped, known)
+        frame = within(self.calibration.apply(frame), limit)
         return frame[list(FORECAST_COLUMNS)].reset_index(drop=True)
-
-    def _bounded(self, frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-        """No forecast is absurd in the light of the history: cut at ten times the largest day, and flagged."""
-        seen = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
-        top = frame["unique_id"].map(seen).to_numpy(dtype="float64")
-        limit = np.where(top > 0, ABSURD * top, np.inf)
-        over = frame["yhat"].to_numpy() > limit
-        frame["yhat"] = np.clip(np.nan_to_num(frame["yhat"].to_numpy(dtype="float64"), nan=0.0), 0.0, limit)
-        frame.loc[over, "flags"] = frame.loc[over, "flags"].map(lambda text: _join(text, "capped"))
-        return frame
 
     def _flagged(self, frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
         history = panel.history
-        steps = history.groupby("unique_id").size()
+        steps = history["y"].notna().groupby(history["unique_id"]).sum()
         young = set(steps.index[steps < COLD_START_STEPS[panel.grain]]) | (set(panel.ids.tolist()) - set(self.classes))
         mask = frame["unique_id"].isin(young)
         frame.loc[mask, "flags"] = frame.loc[mask, "flags"].map(lambda text: _join("cold_start", text))
