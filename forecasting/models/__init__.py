@@ -5,6 +5,7 @@ from forecasting.models.assignment import ChampionAssignment, Channel
 from forecasting.models.demand import Demand, KnownFuture, Series
 from forecasting.models.forecast import ForecastPath, ForecastSet
 from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
+from forecasting.models.hierarchy import ForecastNodePath, Level
 from forecasting.models.promotion import PROMOTION_TRANSITIONS, PromotionRequest, RequestState
 from forecasting.models.registry import VERSION_TRANSITIONS, ModelArtifact, ModelSpec, ModelVersion, VersionStatus
 from forecasting.models.strategy import StrategyCycle, StrategyDecision
@@ -16,12 +17,14 @@ __all__ = [
     "ChampionAssignment",
     "Channel",
     "Demand",
+    "ForecastNodePath",
     "ForecastPath",
     "ForecastSet",
     "GatePolicy",
     "GateReport",
     "HoldoutAccess",
     "KnownFuture",
+    "Level",
     "ModelArtifact",
     "ModelSpec",
     "ModelVersion",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import connection
@@ -33,6 +34,16 @@ def copy_in(table: pa.Table, target: str, columns: Sequence[str], defaults: Mapp
             csv.write_csv(pa.Table.from_batches([batch]), buffer, _OPTIONS)
             copy.write(buffer.getbuffer())
     return int(table.num_rows)
+
+
+def array_columns(frame: pd.DataFrame, names: Sequence[str], rows: int) -> dict[str, pa.Array]:
+    """Columns of `frame`, which holds `rows` paths of one length one after the other, as arrays in PostgreSQL's text
+    form, one a path; floats keep every digit."""
+    out = {}
+    for name in names:
+        values = frame[name].to_numpy(dtype="float64").reshape(rows, -1).tolist()
+        out[name] = pa.array(["{" + ",".join(map(repr, row)) + "}" for row in values])
+    return out
 
 
 def _is_all(column: pa.ChunkedArray, value: object) -> bool:

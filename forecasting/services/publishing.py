@@ -15,8 +15,9 @@ from forecasting.engine.types import TrainingWindow
 from forecasting.errors import OriginBeforeFit
 from forecasting.models import Channel, ForecastSet, ModelVersion
 from forecasting.services.artifacts import load_fit
-from forecasting.services.bulk import copy_in
+from forecasting.services.bulk import array_columns, copy_in
 from forecasting.services.data_profile import active_profile
+from forecasting.services.hierarchy import node_frame, store_nodes
 from forecasting.services.loading import load_panel, plan_window
 from forecasting.services.training import engine_errors
 from ledger.context import RunContext
@@ -44,21 +45,29 @@ def forecast_version(
     known = ForecastSet.objects.filter(version=version, channel=channel, origin_date=day).first()
     if known is not None:
         return known
-    frame, horizon = _forecast_frame(version, window)
-    return _store(ctx, version, channel, day, horizon, frame)
+    frame, nodes, horizon = _forecast_frame(version, window)
+    return _store(ctx, version, channel, day, horizon, frame, nodes)
 
 
-def _forecast_frame(version: ModelVersion, window: TrainingWindow) -> tuple[pd.DataFrame, int]:
+def _forecast_frame(version: ModelVersion, window: TrainingWindow) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Forecasts of the series, those of the levels above them, and the horizon."""
     fitted = load_fit(version, "serving")
     horizon = fitted.spec.horizon
     panel = load_panel(window, ahead=horizon)
     with engine_errors():
-        return fitted.forecast(panel, horizon), horizon
+        frame = fitted.forecast(panel, horizon)
+        return frame, node_frame(fitted, frame, panel.static), horizon
 
 
 @transaction.atomic
 def _store(
-    ctx: RunContext | None, version: ModelVersion, channel: str, day: date, horizon: int, frame: pd.DataFrame
+    ctx: RunContext | None,
+    version: ModelVersion,
+    channel: str,
+    day: date,
+    horizon: int,
+    frame: pd.DataFrame,
+    nodes: pd.DataFrame,
 ) -> ForecastSet:
     if ctx is not None:
         ctx.fence()
@@ -78,7 +87,9 @@ def _store(
     )
     if not created:
         return made
-    copy_in(_paths(made, frame, active_profile().step_days), "forecasting_forecastpath", _COLUMNS)
+    step_days = active_profile().step_days
+    copy_in(_paths(made, frame, step_days), "forecasting_forecastpath", _COLUMNS)
+    store_nodes(made, nodes, step_days)
     if published:
         heartbeat.touch(last_forecast_at=timezone.now())
     record(
@@ -106,10 +117,8 @@ def _paths(made: ForecastSet, frame: pd.DataFrame, step_days: int) -> pa.Table:
         "step_days": pa.array([step_days] * len(table), pa.int16()),
         "family": pa.array(table["family"].astype(str).str[:40]),
         "flags": pa.array(flags.reindex(table["unique_id"])),
+        **array_columns(frame, _ARRAYS, len(table)),
     }
-    for name in _ARRAYS:
-        values = frame[name].to_numpy(dtype="float64").reshape(len(table), -1).tolist()
-        columns[name] = pa.array(["{" + ",".join(map(repr, row)) + "}" for row in values])
     return pa.table(columns)
 
 

@@ -1,0 +1,117 @@
+"""Stored totals: they add up with the stored series, have intervals of their own, and stay in their tenant."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+from django.db import connection
+from django_tenants.utils import tenant_context
+
+from forecasting import selectors
+from forecasting.models import ForecastNodePath, ForecastPath, ForecastSet, ModelArtifact, Series
+from forecasting.services.artifacts import load_fit
+from forecasting.services.hierarchy import what_does_not_add_up
+from forecasting.services.publishing import forecast_version
+from forecasting.tests.synthetic import LAST, load, make_demand, train
+
+
+def nodes_of(made: ForecastSet) -> dict[tuple[str, str], ForecastNodePath]:
+    return {(path.level, path.key): path for path in made.node_paths.all()}
+
+
+def changed(demand: pa.Table, name: str, change) -> pa.Table:
+    """The demand with one text column put through a function."""
+    values = pa.array([change(value) for value in demand[name].to_pylist()], pa.string())
+    return demand.set_column(demand.column_names.index(name), name, values)
+
+
+def test_forecast_version__stores_and_categories__nodes_are_the_sums_of_the_stored_paths(alpha):
+    load(make_demand(stores=2, products=4))
+    made = forecast_version(ctx=None, version=train(horizon=10))
+    nodes = nodes_of(made)
+    assert list(nodes) == [("total", ""), ("store", "S0"), ("store", "S1"), ("category", "C0"), ("category", "C1")]
+    for (level, key), path in nodes.items():
+        members = [
+            one for one in ForecastPath.objects.select_related("series")
+            if level == "total" or key == {"store": one.series.store_id, "category": one.series.category}[level]
+        ]  # fmt: skip
+        assert path.members == len(members) and path.start_date == LAST + timedelta(days=1) and path.step_days == 1
+        for h in range(10):
+            assert path.yhat[h] == pytest.approx(sum(one.yhat[h] for one in members), rel=1e-9)
+            values = [getattr(path, name)[h] for name in ("lo95", "lo80", "yhat", "hi80", "hi95")]
+            assert values == sorted(values) and values[0] >= 0
+        assert sum(path.hi80) - sum(path.lo80) <= sum(sum(one.hi80) - sum(one.lo80) for one in members) + 1e-9
+    assert what_does_not_add_up(made) == []
+
+
+def test_what_does_not_add_up__a_figure_was_changed__it_is_named(alpha):
+    load(make_demand(stores=1, products=2))
+    made = forecast_version(ctx=None, version=train(horizon=7))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE forecasting_forecastpath SET yhat[3] = yhat[3] + 0.001 WHERE series_id = %s",
+                       [Series.objects.earliest("pk").pk])  # fmt: skip
+    found = what_does_not_add_up(made)
+    assert {(level, h) for level, _, h in found} == {("total", 3), ("store", 3), ("category", 3)}
+
+
+@pytest.mark.parametrize("key", ["Zürich-Süd «5»", "仓库 7", "=1+1", 'a"b,c\\n{}', "O'Brien\nson"])
+def test_forecast_version__keys_of_any_text__are_stored_as_they_are(alpha, key: str):
+    demand = make_demand(stores=1, products=2)
+    load(changed(changed(demand, "store_id", lambda value: key), "category", lambda value: key))
+    made = forecast_version(ctx=None, version=train(horizon=7))
+    assert set(nodes_of(made)) == {("total", ""), ("store", key), ("category", key)}
+    assert what_does_not_add_up(made) == []
+
+
+def test_forecast_version__some_series_without_a_category__a_node_of_their_own(alpha):
+    load(changed(make_demand(stores=1, products=4), "category", lambda value: "" if value == "C1" else value))
+    made = forecast_version(ctx=None, version=train(horizon=7))
+    nodes = nodes_of(made)
+    assert nodes["category", ""].members == 2 and nodes["category", ""].name == "without a category"
+    total = [nodes["category", ""].yhat[h] + nodes["category", "C0"].yhat[h] for h in range(7)]
+    assert nodes["total", ""].yhat == pytest.approx(total, rel=1e-9)
+    assert what_does_not_add_up(made) == []
+
+
+def test_forecast_version__no_series_has_a_category__that_level_is_not_there(alpha):
+    load(changed(make_demand(stores=1, products=2), "category", lambda value: ""))
+    made = forecast_version(ctx=None, version=train(horizon=7))
+    assert set(nodes_of(made)) == {("total", ""), ("store", "S0")}
+
+
+def test_forecast_version__a_store_opened_since_the_fit__is_there_and_adds_up(alpha):
+    load(make_demand(stores=2, products=2, days=150))
+    version = train(horizon=7, as_of=LAST - timedelta(days=14))
+    late = make_demand(stores=1, products=2, days=10, first=LAST - timedelta(days=9))
+    load(changed(late, "store_id", lambda value: "new"), batch_id=2)
+    made = forecast_version(ctx=None, version=version)
+    nodes = nodes_of(made)
+    assert ("store", "new") in nodes and nodes["total", ""].members == 6
+    assert what_does_not_add_up(made) == []
+
+
+def test_version__its_calibration_of_the_totals__is_a_file_under_a_hash(alpha):
+    load(make_demand(stores=1, products=2))
+    version = train(horizon=7)
+    for role in ("evaluation", "serving"):
+        row = ModelArtifact.objects.get(version=version, role=role, name="hierarchy.json")
+        assert version.manifest[role]["files"]["hierarchy.json"] == row.sha256
+    found = load_fit(version).hierarchy
+    assert found is not None and found.nodes[0] == ("total", "")
+
+
+def test_stored_totals__deleting_their_set__takes_them_along(alpha):
+    load(make_demand(stores=1, products=2))
+    made = forecast_version(ctx=None, version=train(horizon=7))
+    made.delete()
+    assert not ForecastNodePath.objects.exists()
+
+
+def test_stored_totals__another_tenant__has_none_of_them(alpha, beta_tenant):
+    load(make_demand(stores=1, products=2))
+    forecast_version(ctx=None, version=train(horizon=7))
+    assert ForecastNodePath.objects.count() == 3
+    with tenant_context(beta_tenant):
+        assert ForecastNodePath.objects.count() == 0 and selectors.serving_set() is None
