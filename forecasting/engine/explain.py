@@ -118,7 +118,7 @@ def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int
     mixed = sum(one.weight * one.yhat for one in members)
     note = ""
     if not _close(mixed, float(row["yhat"])):
-        note = f"The families together said {mixed:,.1f}; it was kept within ten times the largest day ever sold."
+        note = f"The families together said {mixed:,.1f}; it was kept within what the history makes plausible."
     return Explanation(
         series=series,
         day=row["ds"].date(),

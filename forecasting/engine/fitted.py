@@ -91,7 +91,7 @@ class FittedModel:
 
     def _flagged(self, frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
         history = panel.history
-        steps = history["y"].notna().groupby(history["unique_id"]).sum()
+        steps = history.loc[history["y"].notna()].groupby("unique_id").size().reindex(panel.ids).fillna(0)
         young = set(steps.index[steps < COLD_START_STEPS[panel.grain]]) | (set(panel.ids.tolist()) - set(self.classes))
         mask = frame["unique_id"].isin(young)
         frame.loc[mask, "flags"] = frame.loc[mask, "flags"].map(lambda text: _join("cold_start", text))
