@@ -48,8 +48,8 @@ format: $(VENV)/.installed-dev
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
 
-bench: $(VENV)/.installed-dev ## Speed, as ratios in one run
-	$(PY) -m benchmarks.ingest
+bench: $(VENV)/.installed-dev ## Speed and accuracy, measured (most of an hour; python -m benchmarks --quick: minutes)
+	$(PY) -m benchmarks
 
 docs: $(VENV)/.installed ## Documents that are made from the code
 	$(MANAGE) settings_table

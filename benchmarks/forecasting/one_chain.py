@@ -1,0 +1,73 @@
+"""One chain in a process of its own: ``python -m benchmarks.forecasting.one_chain SCHEMA FAMILIES HORIZON``.
+
+Before the clock starts, everything is imported and connected, and a plain model (a seasonal average as of four weeks
+ago, made once) has forecast one more origin, so that the chain's accuracy step has days to measure. Then the clock
+runs over the whole chain as a person or the schedule starts it. Printed: one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+from django_tenants.utils import schema_context
+
+from benchmarks.place import timed  # first: it sets Django up
+from config.demo.measure import PeakMemory
+from forecasting import selectors
+from forecasting.models import ForecastSet, ModelVersion
+from forecasting.services import chain
+from forecasting.services.publishing import forecast_version
+
+PLAIN = "seasonal_average"
+TRIAL_WEEKS = 4
+
+
+def main(schema: str, families: str, horizon: int) -> dict[str, Any]:
+    """Run it; what it took and what it came to. families: comma-separated, or "all"."""
+    chosen = None if families == "all" else families.split(",")
+    with schema_context(schema):
+        _something_to_measure(horizon)
+        found: list[chain.ChainOutcome] = []
+        with PeakMemory() as memory:
+            seconds = timed(lambda: found.append(chain.run_chain_inline(families=chosen, horizon=horizon)))
+        outcome = found[0]
+        version = ModelVersion.objects.select_related("spec").get(number=outcome.version)
+        return {
+            "seconds": seconds,
+            "steps": outcome.seconds,
+            "peak_mib": memory.peak_mb * 1e6 / 2**20,
+            "series": outcome.series,
+            "spec": outcome.spec,
+            "verdict": outcome.verdict,
+            "scores": outcome.scores,
+            "horizon": horizon,
+            "searched": version.backtest["families"],
+            "kept": list(version.spec.body["families"]),
+            "origins": version.backtest["origins"],
+            "evaluation_window": version.evaluation_window,
+            "serving_window": version.serving_window,
+        }
+
+
+def _something_to_measure(horizon: int) -> None:
+    """One more forecast whose days have come."""
+    newest = selectors.newest_day()
+    if newest is None:
+        raise SystemExit("there is no demand")
+    start = newest - timedelta(weeks=TRIAL_WEEKS)
+    plain = ModelVersion.objects.filter(as_of=start).first()
+    if plain is None:
+        chain.run_chain_inline(families=[PLAIN], horizon=horizon, as_of=start)
+        return
+    made = ForecastSet.objects.filter(version=plain).count()
+    forecast_version(ctx=None, version=plain, origin=start + timedelta(days=made))
+
+
+if __name__ == "__main__":
+    started = time.perf_counter()
+    made = main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    print(json.dumps({**made, "whole": time.perf_counter() - started}, default=str))
