@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forecasting.services import chain_steps as chain
-from forecasting.services import evaluating
+from forecasting.services import evaluating, strategy
 from ledger.context import RunContext
 from ledger.jobs import job
 
@@ -50,3 +50,9 @@ def guard(ctx: RunContext) -> dict[str, Any]:
 def evaluate(ctx: RunContext) -> dict[str, Any]:
     """Score all families and their ensemble on rolling origins."""
     return evaluating.perform(ctx=ctx)
+
+
+@job(strategy.CYCLE, title="Strategy cycle", max_attempts=3)
+def strategy_cycle(ctx: RunContext) -> dict[str, Any]:
+    """Sweep the mixtures of the families and propose one model or a mixture."""
+    return strategy.perform(ctx=ctx)
