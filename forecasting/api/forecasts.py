@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpResponse, HttpResponseBase
 from django.utils import timezone
@@ -36,6 +36,10 @@ ORIGIN = Param(
     openapi_type=OpenApiTypes.DATE,
 )
 
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, description="ETag to compare."
+)
+
 
 class CsvRenderer(renderers.BaseRenderer):
     """Makes ``?format=csv`` and ``Accept: text/csv`` known; the text itself comes from the query."""
@@ -64,8 +68,8 @@ class ForecastRowSerializer(serializers.Serializer[Any]):
     model_version = serializers.IntegerField()
 
 
-class ForecastPageSerializer(serializers.Serializer[Any]):
-    """A page of rows of one forecast set, by series and horizon. All pages of one walk are of the same set."""
+class PageHeadSerializer(serializers.Serializer[Any]):
+    """What stands above the rows of a page."""
 
     model_version = serializers.IntegerField()
     is_champion = serializers.BooleanField()
@@ -74,6 +78,11 @@ class ForecastPageSerializer(serializers.Serializer[Any]):
     published_at = serializers.DateTimeField(allow_null=True)
     message = serializers.CharField(allow_null=True, help_text="Says why where no row fits the filters.")
     next = serializers.URLField(allow_null=True)
+
+
+class ForecastPageSerializer(PageHeadSerializer):
+    """A page of rows of one forecast set, by series and horizon. All pages of one walk are of the same set."""
+
     results = ForecastRowSerializer(many=True)
 
 
@@ -113,6 +122,8 @@ class ForecastListView(StrictView):
     """Rows of one forecast set."""
 
     renderer_classes = (renderers.JSONRenderer, CsvRenderer)
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
+    file: ClassVar[str] = "forecasts"
     query = Query(
         Param("store", "Only this store; may be repeated.", many=True),
         Param("product", "Only this product; may be repeated.", many=True),
@@ -128,12 +139,7 @@ class ForecastListView(StrictView):
     @extend_schema(
         operation_id="forecasts_list",
         tags=["forecasts"],
-        parameters=[
-            *query.openapi(),
-            OpenApiParameter(
-                "If-None-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, description="ETag to compare."
-            ),
-        ],
+        parameters=[*query.openapi(), IF_NONE_MATCH],
         responses={
             (200, "application/json"): ForecastPageSerializer,
             (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description=f"Columns: {', '.join(COLUMNS)}."),
@@ -169,7 +175,8 @@ class ForecastListView(StrictView):
             served, after = find_set(version=number, origin=origin), (series, horizon)
         return served or find_set(version=self.params["version"], origin=self.params["origin"]), after
 
-    def _answer(self, request: Request, served: ServedSet, after: tuple[int, int] | None) -> HttpResponse:
+    def page(self, served: ServedSet, after: tuple[int, int] | None, row_format: RowFormat) -> Page:
+        """The rows that the parameters choose, after a key."""
         chosen = RowFilter(
             stores=tuple(self.params["store"]),
             products=tuple(self.params["product"]),
@@ -177,8 +184,7 @@ class ForecastListView(StrictView):
             last=self.params["to"],
             after=after,
         )
-        row_format = RowFormat(request.accepted_renderer.format)
-        page = forecast_page(
+        return forecast_page(
             forecast_set_id=served.found.pk,
             version=served.version,
             origin=served.found.origin_date,
@@ -186,18 +192,32 @@ class ForecastListView(StrictView):
             size=self.params["page_size"],
             row_format=row_format,
         )
+
+    def why_empty(self, served: ServedSet) -> str:
+        """Why a page holds no row."""
+        first, last = target_days(served.found)
+        return (
+            f"No forecast fits these filters. This set holds {served.found.series_count} series on "
+            f"{served.found.horizon} steps from {first}"
+            + (f" (to {last} where a step is a day)." if last > first else ".")
+        )
+
+    def _answer(self, request: Request, served: ServedSet, after: tuple[int, int] | None) -> HttpResponse:
+        row_format = RowFormat(request.accepted_renderer.format)
+        page = self.page(served, after, row_format)
         cursor = None
         if page.more_after is not None:
             key = [served.version, served.found.origin_date.isoformat(), *page.more_after]
             cursor = paging.encode(key, filters=self.filters())
         following = paging.next_url(request, cursor)
         if row_format is RowFormat.CSV:
-            answer = _csv(page)
+            answer = _csv(page, self.columns)
             answer.headers["Content-Disposition"] = (
-                f'inline; filename="forecasts-v{served.version}-{served.found.origin_date}.csv"'
+                f'inline; filename="{self.file}-v{served.version}-{served.found.origin_date}.csv"'
             )
         else:
-            answer = HttpResponse(_json(page, served, following), content_type="application/json")
+            message = None if page.rows else self.why_empty(served)
+            answer = HttpResponse(_json(page, served, following, message), content_type="application/json")
         if following:
             answer.headers["Link"] = f'<{following}>; rel="next"'
         return answer
@@ -244,7 +264,7 @@ def path_of(served: ServedSet, series: int) -> ForecastPath:
     return path
 
 
-def _json(page: Page, served: ServedSet, following: str | None) -> str:
+def _json(page: Page, served: ServedSet, following: str | None, message: str | None) -> str:
     found = served.found
     head = {
         "model_version": served.version,
@@ -252,24 +272,15 @@ def _json(page: Page, served: ServedSet, following: str | None) -> str:
         "origin_date": found.origin_date.isoformat(),
         "horizon": found.horizon,
         "published_at": timezone.localtime(found.published_at).isoformat() if found.published_at else None,
-        "message": None if page.rows else _why_empty(served),
+        "message": message,
         "next": following,
     }
     return f'{json.dumps(head)[:-1]}, "results": [{page.text}]}}'
 
 
-def _csv(page: Page) -> HttpResponse:
-    lines = ",".join(COLUMNS) + "\r\n" + (page.text + "\r\n" if page.rows else "")
+def _csv(page: Page, columns: tuple[str, ...]) -> HttpResponse:
+    lines = ",".join(columns) + "\r\n" + (page.text + "\r\n" if page.rows else "")
     return HttpResponse(lines, content_type="text/csv; charset=utf-8; header=present")
-
-
-def _why_empty(served: ServedSet) -> str:
-    """Why a page holds no row."""
-    first, last = target_days(served.found)
-    return (
-        f"No forecast fits these filters. This set holds {served.found.series_count} series on "
-        f"{served.found.horizon} steps from {first}" + (f" (to {last} where a step is a day)." if last > first else ".")
-    )
 
 
 def _etag(served: ServedSet, address: str, row_format: str) -> str:

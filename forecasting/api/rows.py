@@ -53,10 +53,10 @@ _JSON_ROW = """'{"store_id":' || to_json(store_id)::text || ',"product_id":' || 
     || ',"hi80":' || to_json(hi80)::text || ',"lo95":' || to_json(lo95)::text || ',"hi95":' || to_json(hi95)::text
     || ',"family":' || to_json(family)::text || ',"model_version":' || %(version)s || '}'"""
 # A text that a spreadsheet would run as a formula gets an apostrophe in front.
-_CSV_TEXT = f"""'"' || CASE WHEN {{0}} ~ '{FORMULA_REGEX}' THEN '''' ELSE '' END || replace({{0}}, '"', '""') || '"'"""
-_CSV_ROW = f"""{_CSV_TEXT.format("store_id")} || ',' || {_CSV_TEXT.format("product_id")}
+CSV_TEXT = f"""'"' || CASE WHEN {{0}} ~ '{FORMULA_REGEX}' THEN '''' ELSE '' END || replace({{0}}, '"', '""') || '"'"""
+_CSV_ROW = f"""{CSV_TEXT.format("store_id")} || ',' || {CSV_TEXT.format("product_id")}
     || ',' || %(origin)s || ',' || to_char(target_date, 'YYYY-MM-DD') || ',' || h || ',' || yhat || ',' || lo80
-    || ',' || hi80 || ',' || lo95 || ',' || hi95 || ',' || {_CSV_TEXT.format("family")} || ',' || %(version)s"""
+    || ',' || hi80 || ',' || lo95 || ',' || hi95 || ',' || {CSV_TEXT.format("family")} || ',' || %(version)s"""
 _ROWS = {RowFormat.JSON: (_JSON_ROW, ","), RowFormat.CSV: (_CSV_ROW, "\r\n")}
 
 # The index on (forecast_set, series) gives paths in page order, so a page reads only its own paths, wherever it stands.
@@ -107,9 +107,13 @@ def forecast_page(
         conditions.append("p.series_id >= %(series)s AND (p.series_id, step.h) > (%(series)s, %(step)s)")
         values["series"], values["step"] = chosen.after
     # Only constants of this module are put into the statement; every value is a parameter.
-    statement = _PAGE.format(row=row, where=" AND ".join(conditions))
+    return read_page(_PAGE.format(row=row, where=" AND ".join(conditions)), values)
+
+
+def read_page(statement: str, values: dict[str, Any]) -> Page:
+    """Run a statement that gives a page's text, the rows found (one more than its size where more follow), last key."""
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         text, found, last = cursor.fetchone()
-    more = found > size
-    return Page(text=text, rows=min(found, size), more_after=(last[0], last[1]) if more else None)
+    size = values["size"]
+    return Page(text=text, rows=min(found, size), more_after=(last[0], last[1]) if found > size else None)

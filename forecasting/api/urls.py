@@ -6,6 +6,7 @@ from django.urls.converters import IntConverter
 from forecasting.api.explanations import ForecastExplanationView
 from forecasting.api.forecasts import ForecastDetailView, ForecastListView
 from forecasting.api.models import ModelDetailView, ModelListView
+from forecasting.api.totals import ForecastTotalsView
 
 
 class KeyConverter(IntConverter):
@@ -18,6 +19,7 @@ register_converter(KeyConverter, "key")
 
 urlpatterns = [
     path("forecasts/", ForecastListView.as_view(), name="api-forecasts"),
+    path("forecasts/totals/", ForecastTotalsView.as_view(), name="api-totals"),
     path("forecasts/<key:series>/", ForecastDetailView.as_view(), name="api-forecast"),
     path("forecasts/<key:series>/explanation/", ForecastExplanationView.as_view(), name="api-explanation"),
     path("models/", ModelListView.as_view(), name="api-models"),

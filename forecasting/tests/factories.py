@@ -23,9 +23,11 @@ from forecasting.engine.types import TrainingWindow, canonical_json, sha256_text
 from forecasting.models import (
     ChampionAssignment,
     Demand,
+    ForecastNodePath,
     ForecastPath,
     ForecastSet,
     GateReport,
+    Level,
     ModelArtifact,
     ModelSpec,
     ModelVersion,
@@ -160,7 +162,29 @@ def make_forecasts(
             )
         )  # fmt: skip
     ForecastPath.objects.bulk_create(paths)
+    make_totals(paths)
     return made
+
+
+def make_totals(paths: list[ForecastPath]) -> None:
+    """The paths of the total, stores and categories of a set's paths, by level and key; bounds of 10% and 20%."""
+    members: dict[tuple[int, Level, str], list[ForecastPath]] = {}
+    for path in paths:
+        keys = (Level.TOTAL, ""), (Level.STORE, path.series.store_id), (Level.CATEGORY, path.series.category)
+        for rank, (of_level, key) in enumerate(keys):
+            members.setdefault((rank, of_level, key), []).append(path)
+    made = []
+    for (_, of_level, key), group in sorted(members.items()):
+        yhat = [math.fsum(values) for values in zip(*(path.yhat for path in group), strict=True)]
+        made.append(
+            ForecastNodePath(
+                forecast_set=group[0].forecast_set, level=of_level, key=key, members=len(group),
+                start_date=group[0].start_date, step_days=group[0].step_days, yhat=yhat,
+                lo80=[y * 0.9 for y in yhat], hi80=[y * 1.1 for y in yhat],
+                lo95=[y * 0.8 for y in yhat], hi95=[y * 1.2 for y in yhat],
+            )
+        )  # fmt: skip
+    ForecastNodePath.objects.bulk_create(made)
 
 
 def score_set(factor: float) -> ScoreSet:

@@ -65,6 +65,7 @@ def addresses() -> dict[str, str]:
         "api-nothing": "/api/v1/nothing/",
         "api-token": "/api/v1/token/",
         "api-forecasts": "/api/v1/forecasts/",
+        "api-totals": "/api/v1/forecasts/totals/?level=store",
         "api-forecast": f"/api/v1/forecasts/{path.series_id}/",
         "api-explanation": f"/api/v1/forecasts/{path.series_id}/explanation/",
         "api-models": "/api/v1/models/",
@@ -193,6 +194,7 @@ def test_schema__served__names_every_address_and_its_refusals(alpha: Tenant) -> 
     schema = get("alpha", "/api/schema/?format=json").json()
     assert set(schema["paths"]) == {
         "/api/v1/forecasts/",
+        "/api/v1/forecasts/totals/",
         "/api/v1/forecasts/{series}/",
         "/api/v1/forecasts/{series}/explanation/",
         "/api/v1/ingest/{source}/",

@@ -112,6 +112,6 @@ def test_stored_totals__deleting_their_set__takes_them_along(alpha):
 def test_stored_totals__another_tenant__has_none_of_them(alpha, beta_tenant):
     load(make_demand(stores=1, products=2))
     forecast_version(ctx=None, version=train(horizon=7))
-    assert ForecastNodePath.objects.count() == 3
+    assert ForecastNodePath.objects.count() == 4
     with tenant_context(beta_tenant):
         assert ForecastNodePath.objects.count() == 0 and selectors.serving_set() is None
