@@ -64,6 +64,18 @@ class DuplicateDays(EngineError):
         )
 
 
+class WeeksApart(EngineError):
+    """Weekly rows end on different weekdays, so that they share no grid."""
+
+    def __init__(self, rows: int, example: tuple[int, date], newest: date) -> None:
+        self.rows, self.example, self.newest = rows, example, newest
+        super().__init__(
+            f"{rows} weekly row(s) are not whole weeks before the newest day ({newest:%A}, {newest}), e.g. series "
+            f"{example[0]} on {example[1]:%A}, {example[1]}. Date every week by the same weekday in the source, or set "
+            "grain: daily in the contract."
+        )
+
+
 class UnknownFamily(EngineError):
     """A spec names a family that is not registered."""
 

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.errors import DuplicateDays, NoUsableSeries
+from forecasting.engine.errors import DuplicateDays, NoUsableSeries, WeeksApart
 from forecasting.engine.types import DemandClass, RegressorSet
 
 ADI_CUT, CV2_CUT = 1.32, 0.49
@@ -108,7 +108,8 @@ def build_panel(
         "unknown" (neither learned nor scored).
     end: last day of the panel (default: the last ds in `rows`), so that series that stopped selling are continued.
 
-    Raises NoUsableSeries, DuplicateDays, ValueError (unknown policy, y not a number).
+    Raises NoUsableSeries, DuplicateDays, WeeksApart, ValueError (unknown policy, a column or a date that is missing, y
+    not a number, two rows of attributes for one series).
     """
     regressors = regressors or RegressorSet()
     if missing_days not in {"zero", "closed", "unknown"}:
@@ -117,10 +118,14 @@ def build_panel(
     last = pd.Timestamp(end) if end is not None else frame["ds"].max()
     frame = frame.loc[frame["ds"] <= last]
     grid = _grid(frame, last, STEP_DAYS[grain])
+    _require_phase(frame, last, STEP_DAYS[grain])
     history = grid.merge(frame, on=["unique_id", "ds"], how="left", sort=False)
     history = _fill(history, regressors, missing_days)
     if static is None:
         static = pd.DataFrame({"unique_id": history["unique_id"].drop_duplicates().to_numpy()})
+    if static["unique_id"].duplicated().any():
+        twice = static.loc[static["unique_id"].duplicated(), "unique_id"].iloc[0]
+        raise ValueError(f"There is more than one row of attributes for series {twice}; give one row a series.")
     static = static.loc[static["unique_id"].isin(history["unique_id"])].sort_values("unique_id").reset_index(drop=True)
     known = _known_future(history, future, regressors)
     if known is not None:
@@ -135,15 +140,18 @@ def build_panel(
 def _clean_rows(rows: pd.DataFrame, regressors: RegressorSet) -> pd.DataFrame:
     if not len(rows):
         raise NoUsableSeries("there are no rows")
+    absent = [c for c in ("unique_id", "ds", "y") if c not in rows.columns]
+    if absent:
+        raise ValueError(f"The rows have no column {', '.join(absent)}.")
     wanted = [*regressors.dynamic, *(c for c in VALUE_COLUMNS if c not in regressors.dynamic)]
     extra = [c for c in wanted if c in rows.columns]
     frame = rows[["unique_id", "ds", "y", *extra]].copy()
     frame["unique_id"] = frame["unique_id"].astype("int64")
-    frame["ds"] = pd.to_datetime(frame["ds"]).astype("datetime64[ns]").dt.normalize()
+    frame["ds"] = _days(frame["ds"])
     for column in ("y", *extra):
-        frame[column] = frame[column].astype("float64")
-    frame["y"] = frame["y"].where(np.isfinite(frame["y"])).clip(lower=0.0)
-    given = rows["censored"].fillna(False).astype(bool).to_numpy() if "censored" in rows.columns else False
+        frame[column] = _finite(frame[column])
+    frame["y"] = frame["y"].clip(lower=0.0)
+    given = rows["censored"].eq(True).fillna(False).to_numpy(dtype=bool) if "censored" in rows.columns else False
     frame["censored"] = given | frame["y"].isna().to_numpy()
     frame = frame.sort_values(["unique_id", "ds"], kind="stable", ignore_index=True)
     twice = frame.duplicated(["unique_id", "ds"])
@@ -152,6 +160,31 @@ def _clean_rows(rows: pd.DataFrame, regressors: RegressorSet) -> pd.DataFrame:
         raise DuplicateDays(int(twice.sum()), (int(first["unique_id"]), first["ds"].date()))
     frame.loc[frame["censored"], "y"] = np.nan
     return frame
+
+
+def _days(values: pd.Series) -> pd.Series:
+    """The calendar days of moments; a moment with a time zone is on the day that its own clock shows."""
+    days = pd.to_datetime(values)
+    if isinstance(days.dtype, pd.DatetimeTZDtype):
+        days = days.dt.tz_localize(None)
+    if days.isna().any():
+        raise ValueError(f"{int(days.isna().sum())} row(s) have no date; give each row its day.")
+    return days.astype("datetime64[ns]").dt.normalize()
+
+
+def _finite(values: pd.Series) -> pd.Series:
+    """As float64; an infinite value is an unknown one (NaN)."""
+    numbers = values.astype("float64")
+    infinite = np.isinf(numbers.to_numpy())
+    return numbers.mask(infinite) if infinite.any() else numbers
+
+
+def _require_phase(frame: pd.DataFrame, last: pd.Timestamp, step: int) -> None:
+    """Raise WeeksApart where weekly rows fall between the steps of the grid: they would be lost in silence."""
+    off = ((last - frame["ds"]).dt.days % step != 0).to_numpy() if step > 1 else np.zeros(0, dtype=bool)
+    if off.any():
+        first = frame.loc[off].iloc[0]
+        raise WeeksApart(int(off.sum()), (int(first["unique_id"]), first["ds"].date()), last.date())
 
 
 def _grid(frame: pd.DataFrame, last: pd.Timestamp, step: int) -> pd.DataFrame:
@@ -203,12 +236,12 @@ def _known_future(history: pd.DataFrame, future: pd.DataFrame | None, regressors
     parts = [history[["unique_id", "ds", *have]]]
     if future is not None:
         given = future[["unique_id", "ds", *(c for c in names if c in future.columns)]].copy()
-        given["ds"] = pd.to_datetime(given["ds"]).astype("datetime64[ns]").dt.normalize()
+        given["ds"] = _days(given["ds"])
         given = given.loc[given["unique_id"].isin(history["unique_id"].unique())]
         parts.insert(0, given)  # what the covariates file says wins over what the sales rows carry
     known = pd.concat(parts, ignore_index=True).groupby(["unique_id", "ds"], as_index=False).first()
     for name in names:
-        known[name] = known[name].astype("float64") if name in known.columns else np.nan
+        known[name] = _finite(known[name]) if name in known.columns else np.nan
     return known[["unique_id", "ds", *names]]
 
 

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from forecasting import selectors
 from forecasting.engine.backtest import steps_needed
-from forecasting.engine.errors import NoUsableSeries, PartitionViolation
+from forecasting.engine.errors import EngineError, NoUsableSeries, PartitionViolation
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.types import TrainingWindow
 from forecasting.errors import (
@@ -28,6 +28,7 @@ from forecasting.errors import (
     NoDemandLoaded,
     PartitionBroken,
     SeriesUnusable,
+    TrainingRefused,
     WrongRequest,
 )
 from forecasting.models import HoldoutAccess, KnownFuture, ModelVersion, Series
@@ -157,6 +158,8 @@ def _checked_panel(
         raise PartitionBroken(str(error)) from error
     except NoUsableSeries as error:
         raise SeriesUnusable(error.reason) from error
+    except EngineError as error:
+        raise TrainingRefused(str(error)) from error
     return panel
 
 
