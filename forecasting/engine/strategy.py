@@ -18,7 +18,7 @@ import pandas as pd
 
 from forecasting.engine.backtest import Backtest, Progress
 from forecasting.engine.business import BusinessPolicy
-from forecasting.engine.combine import FALLBACKS, MIN_COVERED, Weights, class_weights
+from forecasting.engine.combine import FALLBACKS, MIN_COVERED, Weights, study
 from forecasting.engine.errors import EngineError
 from forecasting.engine.strategy_figures import RESAMPLES, Figure, Resampler
 from forecasting.engine.strategy_points import FITTED, PAIR, SINGLE, Ground, Judged, Point, judge_all
@@ -27,7 +27,7 @@ from forecasting.engine.types import ANY_CLASS, ModelSpec
 STEPS = 10
 FLOOR = "seasonal_naive"
 WAPE, COST = "wape", "total_cost"
-FITTED_PAIR, FITTED_CLASSES = "fitted:pair", "fitted:classes"
+FITTED_PAIR, FITTED_MIXTURE = "fitted:pair", "fitted:mixture"
 
 
 class NothingToSweep(EngineError):
@@ -135,7 +135,7 @@ def sweep(
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
-    """Judge every single family, every pair in tenths, the fitted pair and the fitted weights per demand class.
+    """Judge every single family, every pair in tenths, the fitted pair and the fitted mixture.
 
     backtest: of all families of `base`. classes: index unique_id. values: as from `business.unit_values`, of the
     training side. Raises NothingToSweep: fewer than two families or origins, or nothing sold.
@@ -144,21 +144,26 @@ def sweep(
     ground = Ground.of(
         backtest, classes, values, policy, grain=base.grain, week_steps=week_steps or {"D": 7, "W": 1}[base.grain]
     )
-    draws = Resampler(len(ground.ids), seed=base.seed, resamples=resamples)
+    draws = Resampler(base.seed, resamples)
     batches = _batches(backtest)
     found: dict[str, tuple[Point, Judged]] = {}
+    figures: dict[str, dict[str, Figure]] = {}
     steps = len(batches) + 1
     for number, (batch, judged) in enumerate(_judged(ground, batches, executor)):
         found |= {one.key: (point, one) for point, one in zip(batch, judged, strict=True)}
+        figures |= zip([point.key for point in batch], draws.figures(judged), strict=True)
         if progress is not None:
             progress(number + 1, steps, f"Judged {len(found)} mixtures")
-    fitted = tuple(_fitted(backtest, classes, found))
-    found |= {one.key: (point, one) for point, one in zip(fitted, judge_all(ground, fitted), strict=True)}
+    fitted = tuple(_fitted(backtest, base, classes, found))
+    judged = judge_all(ground, fitted)
+    found |= {one.key: (point, one) for point, one in zip(fitted, judged, strict=True)}
+    figures |= zip([point.key for point in fitted], draws.figures(judged), strict=True)
     if progress is not None:
         progress(steps, steps, "Judged the fitted weights")
     refused = _refused(found, backtest)
     points = tuple(
-        _pointed(point, one, backtest, base, draws, refused.get(point.key, "")) for point, one in found.values()
+        _pointed(point, one, backtest, base, figures[point.key], refused.get(point.key, ""))
+        for point, one in found.values()
     )
     modes = tuple(point.key for point in points if not point.why_not and point.point.kind != PAIR)
     return Sweep(
@@ -199,13 +204,14 @@ def _require(backtest: Backtest) -> None:
 
 
 def spec_families(weights: Weights, backtest: Backtest) -> tuple[str, ...]:
-    """The families of a spec with these weights: one that declined rows brings those that stand in for it, and the
-    floor is always there."""
+    """The families of a spec with these weights: where those of a class may all decline a row, the first of
+    `FALLBACKS` stands in; and the floor is always there."""
     used = [name for name in backtest.families if any(row.get(name, 0.0) > 0 for row in weights.values())]
-    declines = bool(backtest.frame[used].isna().to_numpy().any())
-    stand_ins = [name for name in FALLBACKS if name in backtest.families and declines]
+    whole = backtest.frame[used].notna().all()
+    covered = all(any(whole[name] for name, share in row.items() if share > 0) for row in weights.values())
+    stand_ins = [] if covered else [name for name in FALLBACKS if name in backtest.families]
     floor = [FLOOR] if FLOOR in backtest.families else []
-    return tuple(dict.fromkeys([*used, *stand_ins, *floor]))
+    return tuple(dict.fromkeys([*used, *stand_ins[:1], *floor]))
 
 
 def _single(name: str, backtest: Backtest) -> Point:
@@ -238,22 +244,19 @@ def _batches(backtest: Backtest) -> list[tuple[Point, ...]]:
     return batches
 
 
-def _fitted(backtest: Backtest, classes: pd.Series, found: Mapping[str, tuple[Point, Judged]]) -> Iterator[Point]:
-    """The pair with the least absolute error, and the weights per demand class: for each origin from the others."""
+def _fitted(
+    backtest: Backtest, base: ModelSpec, classes: pd.Series, found: Mapping[str, tuple[Point, Judged]]
+) -> Iterator[Point]:
+    """The pair with the least absolute error, and the fitted mixture (with weights of a demand class's own where they
+    pay): for each origin from the others."""
     points = list(found.values())
     errors = np.array([one.errors for _, one in points])
     whole = errors.sum(axis=1)
-    rest = {day: whole - errors[:, k] for k, day in enumerate(backtest.origins)}
-    by_origin = {day: points[int(np.argmin(sums))][0].weights for day, sums in rest.items()}
-    weights = points[int(np.argmin(whole))][0].weights
-    yield _of_all(FITTED_PAIR, weights, by_origin, backtest)
-    others: dict[date, Weights] = {}
-    for day in backtest.origins:
-        left = backtest.frame["origin"] != pd.Timestamp(day)
-        origins = tuple(one for one in backtest.origins if one != day)
-        part = replace(backtest, frame=backtest.frame.loc[left].reset_index(drop=True), origins=origins)
-        others[day] = class_weights(part, classes)
-    yield _of_all(FITTED_CLASSES, class_weights(backtest, classes), others, backtest)
+    by_origin = {day: points[int(np.argmin(whole - errors[:, k]))][0].weights for k, day in enumerate(backtest.origins)}
+    yield _of_all(FITTED_PAIR, points[int(np.argmin(whole))][0].weights, by_origin, backtest)
+    ready = study(backtest, classes, base.seed)
+    others = {day: ready.fitted(one for one in backtest.origins if one != day) for day in backtest.origins}
+    yield _of_all(FITTED_MIXTURE, ready.fitted(backtest.origins), others, backtest)
 
 
 def _of_all(key: str, weights: Weights, by_origin: Mapping[date, Weights], backtest: Backtest) -> Point:
@@ -276,12 +279,12 @@ def _judged(
 
 
 def _pointed(
-    point: Point, one: Judged, backtest: Backtest, base: ModelSpec, draws: Resampler, why_not: str
+    point: Point, one: Judged, backtest: Backtest, base: ModelSpec, figures: Mapping[str, Figure], why_not: str
 ) -> SweepPoint:
     spec = replace(base, families=spec_families(point.weights, backtest), weights=point.weights)
     if point.kind == FITTED and spec.mode != "ensemble":
         why_not = "its weights are those of one family"
-    return SweepPoint(point, spec, draws.figures(one), one.missing, one.stood_in, why_not)
+    return SweepPoint(point, spec, figures, one.missing, one.stood_in, why_not)
 
 
 def _refused(found: Mapping[str, tuple[Point, Judged]], backtest: Backtest) -> dict[str, str]:

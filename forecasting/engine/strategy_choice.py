@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.bootstrap import Evidence, paired_bootstrap
-from forecasting.engine.strategy import COST, FITTED_CLASSES, FITTED_PAIR, WAPE, Sweep, SweepPoint
+from forecasting.engine.strategy import COST, FITTED_PAIR, WAPE, Sweep, SweepPoint
 from forecasting.engine.strategy_figures import rounded
 from forecasting.engine.strategy_points import SINGLE
-from forecasting.engine.types import ANY_CLASS
 
-_RANKS = {FITTED_PAIR: 1, FITTED_CLASSES: 2}
 SAME = 0.0005
 """A relative change below this is called none."""
 
@@ -75,9 +73,9 @@ class Recommendation:
 
 
 def recommend(sweep: Sweep) -> Recommendation:
-    """The simplest mode whose cost is within the noise of the best: a single before a pair, a pair before weights per
-    demand class. A mixture has to cost less than the best single beyond noise, too. Judged by WAPE where a cost is not
-    known. Without enough series to tell noise, it is the best single."""
+    """The simplest mode whose cost is within the noise of the best: a single before a pair, a pair before a mixture of
+    more. A mixture has to cost less than the best single beyond noise, too. Judged by WAPE where a cost is not known.
+    Without enough series to tell noise, it is the best single."""
     measure, why = _measure(sweep)
     points = [sweep.get(key) for key in sweep.modes]
     order = sorted(points, key=lambda one: (_rank(one), _value(one, measure), one.key))
@@ -128,10 +126,10 @@ def _value(point: SweepPoint, measure: str) -> float:
 
 
 def _rank(point: SweepPoint) -> int:
-    """How simple: a single, a pair, weights per demand class. Weights for all classes alike are those of a mixture."""
+    """How simple: a single, a pair, a mixture of more families or with weights of a demand class's own."""
     if point.point.kind == SINGLE:
         return 0
-    return 1 if set(point.point.weights) == {ANY_CLASS} else _RANKS.get(point.key, 1)
+    return 1 if point.key == FITTED_PAIR else 2
 
 
 def _beside(sweep: Sweep, measure: str, one: SweepPoint, best: SweepPoint) -> Contender:
@@ -156,17 +154,18 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
 
 
 def plain_name(point: SweepPoint) -> str:
-    """A point for people: "lightgbm", "lightgbm 0.7 with prophet 0.3", "weights per demand class"."""
+    """A point for people: "lightgbm", "lightgbm 0.7 and prophet 0.3", "weights per demand class"."""
     rows = {name: shares_text(row) for name, row in point.point.weights.items()}
     return next(iter(rows.values())) if len(set(rows.values())) == 1 else "weights per demand class"
 
 
 def shares_text(row: Mapping[str, float]) -> str:
-    """Weights of families for people, the largest first: "lightgbm 0.7 with prophet 0.3"."""
+    """Weights of families for people, the largest first: "lightgbm 0.7 and prophet 0.3"."""
     used = sorted(((w, f) for f, w in row.items() if w > 0), key=lambda pair: (-pair[0], pair[1]))
     if len(used) == 1:
         return _words(used[0][1])
-    return " with ".join(f"{_words(family)} {weight:.2g}" for weight, family in used)
+    *first, last = [f"{_words(family)} {weight:.2g}" for weight, family in used]
+    return f"{', '.join(first)} and {last}"
 
 
 def _words(family: str) -> str:
@@ -185,7 +184,7 @@ def _sentence(
     if proposed.point.kind == SINGLE:
         text = f"One model, {plain_name(proposed)}, is enough: {_no_mixture(mixture, between, verb)}"
     else:
-        text = f"The mixture {plain_name(proposed)} {verb} {_less(between)} than the best single, {plain_name(single)}."
+        text = f"A mixture, {plain_name(proposed)}, {verb} {_less(between)} than the best single, {plain_name(single)}."
     if measure == WAPE:
         text += f" Costs are not known ({why}), so this goes by the error (WAPE) alone."
     return text

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from forecasting.engine.bootstrap import MIN_SERIES
+from forecasting.engine.bootstrap import MIN_SERIES, resampled_totals
 from forecasting.engine.business import ESTIMATED, MEASURED, UNAVAILABLE
 from forecasting.engine.scores import NO_ROWS
 from forecasting.engine.strategy_points import AMOUNTS, Judged
@@ -86,21 +86,25 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.10g}")
 
 
+@dataclass(frozen=True)
 class Resampler:
     """The same seeded resamples of series for every point, so that points are compared on the same draws.
 
     Source: Efron and Tibshirani (1993), percentile bootstrap.
     """
 
-    def __init__(self, series: int, *, seed: int, resamples: int = RESAMPLES) -> None:
-        self.series, self.resamples = series, resamples
-        share = np.full(series, 1.0 / series)
-        counts = np.random.default_rng(seed).multinomial(series, share, size=resamples)
-        self._counts = counts.astype("float64")
+    seed: int
+    resamples: int = RESAMPLES
 
-    def figures(self, judged: Judged) -> dict[str, Figure]:
-        """Every measure of a point by name."""
-        whole, drawn = judged.amounts.sum(axis=0), self._counts @ judged.amounts
+    def figures(self, points: Sequence[Judged]) -> list[dict[str, Figure]]:
+        """Every measure by name, of each of these points; several at once, since they share their draws."""
+        side = np.hstack([judged.amounts for judged in points])
+        drawn = resampled_totals(side, seed=self.seed, resamples=self.resamples)
+        parts = np.split(drawn, len(points), axis=1)
+        return [self._all(judged, part) for judged, part in zip(points, parts, strict=True)]
+
+    def _all(self, judged: Judged, drawn: np.ndarray) -> dict[str, Figure]:
+        whole = judged.amounts.sum(axis=0)
         return {measure.name: self._figure(measure, judged, whole, drawn) for measure in MEASURES}
 
     def _figure(self, measure: Measure, judged: Judged, whole: np.ndarray, drawn: np.ndarray) -> Figure:

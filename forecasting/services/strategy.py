@@ -12,23 +12,23 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from forecasting.engine.business import unit_values
 from forecasting.engine.strategy import sweep
 from forecasting.engine.strategy_choice import recommend
-from forecasting.engine.train import SearchConfig, config_backtest
+from forecasting.engine.train import SearchConfig
 from forecasting.engine.types import canonical_json, sha256_text
 from forecasting.errors import WrongRequest
 from forecasting.errors_evaluation import EvaluationStopped
 from forecasting.models import StrategyCycle, StrategyDecision
 from forecasting.models.strategy import DecisionKind
+from forecasting.services.backtesting import run_backtest
 from forecasting.services.chain import check_may_start
+from forecasting.services.engine_errors import engine_errors
 from forecasting.services.evaluating import check_evaluation
-from forecasting.services.loading import load_training, plan_window
+from forecasting.services.loading import plan_window
 from forecasting.services.policy import active_policy, body_of
 from forecasting.services.pool import training_pool
 from forecasting.services.strategy_chart import to_svg
 from forecasting.services.strategy_report import to_markdown
-from forecasting.services.training import engine_errors
 from integrations.services.artifacts import keep_artifacts
 from ledger import execution
 from ledger.context import Listener, RunContext
@@ -154,13 +154,12 @@ def _report(asked: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
         ctx.progress(fitted + done, fitted + total, message)
 
     with engine_errors(), training_pool() as executor:
-        loaded = load_training(window)
-        base, backtest, classes = config_backtest(loaded.panel, config, progress=fitting, executor=executor)
+        outcome = run_backtest(window=window, config=config, progress=fitting)
         found = sweep(
-            backtest,
-            base,
-            classes,
-            unit_values(loaded.panel),
+            outcome.backtest,
+            outcome.base,
+            outcome.classes,
+            outcome.values,
             body_of(active_policy()).business_policy(),
             executor=executor,
             progress=judging,
@@ -170,7 +169,7 @@ def _report(asked: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "request": asked,
-        "window": loaded.window.to_json(),
+        "window": outcome.window.to_json(),
         "currency": current_tenant().currency,
         "recommendation": choice.to_json(),
         "decision": {
