@@ -31,6 +31,9 @@ PATHS = (
         "evaluation", "services.evaluating.perform", "evaluation window", "demand and plans up to train_end",
     ),
     SeeingPath(
+        "strategy", "services.strategy.perform", "evaluation window", "demand and plans up to train_end",
+    ),
+    SeeingPath(
         "gate", "services.gate.judge_candidate",
         "the candidate's own evaluation window; then its sealed holdout, recorded as an opening",
         "opponent's fit: up to train_end, as the candidate's; scores: up to holdout_end",
@@ -98,6 +101,7 @@ USES: dict[str, str] = {
     "forecasting/services/loading.py::open_holdout uses load_panel": "gate",
     "forecasting/services/publishing.py::_forecast_frame uses load_panel": "forecast",
     "forecasting/services/series_sink.py uses forecasting_demand": "load",
+    "forecasting/services/strategy.py::_report uses run_backtest": "strategy",
     "forecasting/services/training.py::_train uses evaluate": "refresh",
     "forecasting/services/training.py::_train uses fit": "search",
     "forecasting/services/training.py::_train uses load_training": "search",

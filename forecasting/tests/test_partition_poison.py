@@ -32,6 +32,7 @@ from forecasting.services.explaining import explain_point, point_of
 from forecasting.services.gate import judge_candidate
 from forecasting.services.loading import load_panel, load_series, load_training, plan_window
 from forecasting.services.publishing import forecast_version
+from forecasting.services.strategy import cycle_inline
 from forecasting.tests.factories import promote
 from forecasting.tests.partition_paths import PATHS
 from forecasting.tests.synthetic import FIRST, activate, load, make_contract, make_demand, train
@@ -284,6 +285,8 @@ PROBES = (
     Probe("refresh", "serving", lambda world: _whole_version(_refresh(world)), AS_OF, _days(AS_OF, HORIZON)),
     Probe("evaluation", "report", lambda world: evaluate_inline(as_of=AS_OF, families=FAMILIES, origins=2,
                                                                 horizon=HORIZON).report, TRAIN_END, TRAIN_END),
+    Probe("strategy", "report", lambda world: cycle_inline(as_of=AS_OF, families=FAMILIES, origins=2,
+                                                           horizon=HORIZON).report, TRAIN_END, TRAIN_END),
     Probe("gate", "judgement", _judged, AS_OF, AS_OF),
     Probe("gate", "opponent", _opponent, TRAIN_END, TRAIN_END),
     Probe("forecast", "from the fit", _forecast, AS_OF, _days(AS_OF, HORIZON)),
