@@ -10,6 +10,8 @@ import pandas as pd
 
 RESAMPLES = 2000
 MIN_SERIES = 5
+MOST_COUNTS = 4_000_000
+"""Draws (resamples × series) that are held at once, so that memory does not grow with the tenant."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ def no_evidence(reason: str, n_series: int = 0) -> Evidence:
     return Evidence(None, None, None, None, None, n_series, 0, reason)
 
 
+def resampled_totals(amounts: np.ndarray, *, seed: int = 2017, resamples: int = RESAMPLES) -> np.ndarray:
+    """Totals of each column of `amounts` (series × columns) in each resample (resamples × columns).
+
+    Series are drawn with replacement, the same draw for all columns; the same seed and number of series draw the same.
+    """
+    n = len(amounts)
+    rng, share = np.random.default_rng(seed), np.full(n, 1.0 / n)
+    chunk = max(MOST_COUNTS // n, 1)
+    parts = []
+    for begin in range(0, resamples, chunk):
+        counts = rng.multinomial(n, share, size=min(chunk, resamples - begin)).astype("float64")
+        parts.append(counts @ amounts)
+    return np.concatenate(parts)
+
+
 def paired_bootstrap(
     champion: pd.Series,
     candidate: pd.Series,
@@ -60,14 +77,35 @@ def paired_bootstrap(
     a, b = champion.to_numpy(dtype="float64"), candidate.to_numpy(dtype="float64")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return no_evidence("a series has no cost", n)
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=resamples).astype("float64")
-    below, above = (counts @ a, counts @ b) if denominator is None else (counts @ denominator.to_numpy(), counts @ b)
-    base = float(a.sum()) if denominator is None else float(denominator.sum())
+    under = a if denominator is None else denominator.to_numpy(dtype="float64")
+    # The difference is a column of its own: equal sides give exactly zero, however the sums are rounded.
+    totals = resampled_totals(np.column_stack([under, b, b - a]), seed=seed, resamples=resamples)
+    below, above, difference = totals.T
+    base = float(under.sum())
     if not base > 0 or not (below > 0).any():
         return no_evidence("the champion's total is zero", n)
-    lower = float(np.mean(counts @ b < counts @ a) + 0.5 * np.mean(counts @ b == counts @ a))
+    lower = float(np.mean(difference < 0) + 0.5 * np.mean(difference == 0))
     usable = below > 0
     shift = 1.0 if denominator is None else 0.0
     relative = above[usable] / below[usable] - shift
     low, high, upper = (float(q) for q in np.quantile(relative, [0.025, 0.975, 0.95]))
     return Evidence(lower, float(b.sum()) / base - shift, low, high, upper, n, resamples)
+
+
+def sure_lower(
+    series: np.ndarray, origin: np.ndarray, champion: np.ndarray, candidate: np.ndarray, *, seed: int, resamples: int
+) -> float:
+    """Probability that the candidate's total is lower on other series and at other origins: both are drawn anew.
+
+    series, origin, champion, candidate: one value a row (the last two its costs or errors). What helps at one origin
+    alone is not sure, however many series share it. 0 where there are too few series to tell.
+    """
+    (_, row), (_, column) = (np.unique(key, return_inverse=True) for key in (series, origin))
+    rows, columns = int(row.max(initial=-1)) + 1, int(column.max(initial=-1)) + 1
+    if rows < MIN_SERIES:
+        return 0.0
+    difference = np.bincount(row * columns + column, candidate - champion, minlength=rows * columns)
+    by_origin = resampled_totals(difference.reshape(rows, columns), seed=seed, resamples=resamples)
+    drawn = np.random.default_rng([seed, columns]).multinomial(columns, np.full(columns, 1.0 / columns), size=resamples)
+    totals = (by_origin * drawn).sum(axis=1)
+    return float(np.mean(totals < 0) + 0.5 * np.mean(totals == 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.backtest import Backtest
-from forecasting.engine.bootstrap import paired_bootstrap
+from forecasting.engine.bootstrap import MIN_SERIES, resampled_totals
+from forecasting.engine.choice import Study
 from forecasting.engine.types import ANY_CLASS, ModelSpec
+from forecasting.engine.weights import MIN_COVERED as MIN_COVERED  # the sweep of a strategy cycle asks the same
+from forecasting.engine.weights import Rows
 
 Weights = Mapping[str, Mapping[str, float]]
 STEPS = 10
-FALLBACKS = ("lightgbm", "seasonal_naive")
-MIN_CLASS_ROWS = 200
-MIN_COVERED = 0.5
-MIN_SURE = 0.90
-"""An ensemble has to beat the best single with this probability (bootstrap over series); else the single is chosen."""
+FALLBACKS = ("lightgbm", "lightgbm_direct", "seasonal_naive")
+SWEEP_RESAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def combine(frame: pd.DataFrame, weights: Weights, classes: pd.Series) -> pd.Dat
     """yhat, family and flags of each row of `frame` (one column per family, NaN where it declined).
 
     The weights of a row's demand class are renormalised over the families that made it; where none did, the first of
-    lightgbm and seasonal_naive that has a value stands in. `family` names who really made it ("lightgbm",
+    `FALLBACKS` that has a value stands in. `family` names who really made it ("lightgbm",
     "lightgbm+prophet"); flags: "declined:<family>" for a weighted family that is missing, "fallback" for a stand-in.
     """
     names = sorted({f for row in weights.values() for f, w in row.items() if w > 0})
@@ -76,24 +76,56 @@ def _flags(names: list[str], code: int) -> str:
     return ",".join(f"declined:{f}" for i, f in enumerate(names) if code >> i & 1)
 
 
+def study(backtest: Backtest, classes: pd.Series, seed: int = 2017) -> Study:
+    """The backtest's rows, ready to fit weights on and to choose from, for all of its origins or some of them."""
+    return Study(Rows.of(backtest.frame, backtest.families, classes, FALLBACKS), seed)
+
+
 def pair_sweep(backtest: Backtest, classes: pd.Series, seed: int) -> list[SweepPoint]:
     """Each pair of families at weights 1.0, 0.9, ... 0.0, scored on all rows of the backtest."""
+    rows = Rows.of(backtest.frame, backtest.families, classes, FALLBACKS)
+    ids, code = np.unique(rows.series, return_inverse=True)
+    weights, columns = [], []
+    for one, other in combinations(range(len(rows.families)), 2):
+        for share, errors in _pair_errors(rows, one, other):
+            names = {rows.families[one]: share, rows.families[other]: round(1.0 - share, 10)}
+            weights.append(names)
+            columns.append(np.bincount(code, errors, minlength=len(ids)))
+    actual = np.bincount(code, rows.y, minlength=len(ids)) if len(rows.y) else np.zeros(0)
+    total = float(actual.sum())
+    bands = _bands(columns, actual, seed) if columns and total > 0 and len(ids) >= MIN_SERIES else None
     points = []
-    for one, other in combinations(backtest.families, 2):
-        for tenth in range(STEPS, -1, -1):
-            share = tenth / STEPS
-            weights = {ANY_CLASS: {one: share, other: round(1.0 - share, 10)}}
-            points.append(_point(backtest, weights, classes, f"{one} {share:.1f} / {other} {1 - share:.1f}", seed))
+    for number, (row, column) in enumerate(zip(weights, columns, strict=True)):
+        label = " / ".join(f"{name} {share:.1f}" for name, share in row.items())
+        low, high = (None, None) if bands is None else (float(bands[0, number]), float(bands[1, number]))
+        wape = float(column.sum()) / total if total > 0 else None
+        points.append(SweepPoint(label, {ANY_CLASS: row}, wape, low, high))
     return points
 
 
-def _point(backtest: Backtest, weights: Weights, classes: pd.Series, label: str, seed: int) -> SweepPoint:
-    errors = series_errors(backtest, weights, classes)
-    total = float(errors["actual"].sum())
-    if not total > 0:
-        return SweepPoint(label, weights, None, None, None)
-    result = paired_bootstrap(errors["error"], errors["error"], denominator=errors["actual"], seed=seed, resamples=500)
-    return SweepPoint(label, weights, float(errors["error"].sum()) / total, result.low, result.high)
+def _pair_errors(rows: Rows, one: int, other: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Share of the first, and the absolute error of each row: 1.0, 0.9, ... 0.0."""
+    left, right = rows.values[:, one], rows.values[:, other]
+    has_left, has_right = np.isfinite(left), np.isfinite(right)
+    first = np.where(has_left, left, np.where(has_right, right, rows.stand_in))
+    second = np.where(has_right, right, first)
+    off, apart = rows.y - second, first - second
+    for tenth in range(STEPS, -1, -1):
+        share = tenth / STEPS
+        if tenth == STEPS:
+            errors = rows.y - np.where(has_left, left, rows.stand_in)
+        elif tenth == 0:
+            errors = rows.y - np.where(has_right, right, rows.stand_in)
+        else:
+            errors = off - share * apart
+        yield share, np.nan_to_num(np.abs(errors), nan=0.0)
+
+
+def _bands(columns: list[np.ndarray], actual: np.ndarray, seed: int) -> np.ndarray:
+    """The central 95% of the pooled error of each column of series errors: 2 × columns."""
+    totals = resampled_totals(np.column_stack([actual, *columns]), seed=seed, resamples=SWEEP_RESAMPLES)
+    usable = totals[:, 0] > 0
+    return np.asarray(np.quantile(totals[usable, 1:] / totals[usable, :1], [0.025, 0.975], axis=0))
 
 
 def series_errors(backtest: Backtest, weights: Weights, classes: pd.Series) -> pd.DataFrame:
@@ -107,94 +139,38 @@ def series_errors(backtest: Backtest, weights: Weights, classes: pd.Series) -> p
 
 
 def class_weights(backtest: Backtest, classes: pd.Series) -> dict[str, dict[str, float]]:
-    """The best pair weights (tenths) of each demand class with enough rows; "*" holds the best over all rows."""
-    frame = backtest.frame.loc[~backtest.frame["censored"] & backtest.frame["y"].notna()]
-    of_row = frame["unique_id"].map(classes)
-    out = {ANY_CLASS: _best_pair(frame, backtest.families)}
-    for name, size in of_row.value_counts().sort_index().items():
-        if size >= MIN_CLASS_ROWS:
-            out[str(name)] = _best_pair(frame.loc[of_row == name], backtest.families)
-    return out
-
-
-def _best_pair(frame: pd.DataFrame, families: tuple[str, ...]) -> dict[str, float]:
-    """The pair and share (in tenths) with the least absolute error; ties go to the simpler: singles stand first."""
-    y = frame["y"].to_numpy()
-    values = {f: frame[f].to_numpy(dtype="float64") for f in families}
-    stand_in = np.full(len(frame), np.nan)
-    for name in (f for f in FALLBACKS if f in values):
-        stand_in = np.where(np.isnan(stand_in), values[name], stand_in)
-    tried = [({f: 1.0}, f, f, 1.0) for f in families]
-    for one, other in combinations(families, 2):
-        for tenth in range(STEPS - 1, 0, -1):
-            share = tenth / STEPS
-            tried.append(({one: share, other: round(1.0 - share, 10)}, one, other, share))
-
-    def loss(point: tuple[dict[str, float], str, str, float]) -> float:
-        _, one, other, share = point
-        return float(np.abs(y - _mix(values[one], values[other], share, stand_in)).sum())
-
-    return min(tried, key=loss)[0]
-
-
-def _mix(one: np.ndarray, other: np.ndarray, share: float, stand_in: np.ndarray) -> np.ndarray:
-    """What `combine` makes of two families: weights renormalised over those present, else the stand-in."""
-    left = np.where(np.isfinite(one), share, 0.0)
-    right = np.where(np.isfinite(other), 1.0 - share, 0.0)
-    total = left + right
-    mixed = (np.nan_to_num(one) * left + np.nan_to_num(other) * right) / np.where(total > 0, total, 1.0)
-    return np.where(total > 0, mixed, stand_in)
+    """The ensemble: under "*" the mixture of all rows with the least error, and for a demand class weights of its own
+    where they beat it beyond noise on origins that they were not fitted on."""
+    return study(backtest, classes).fitted(backtest.origins)
 
 
 def choose_spec(backtest: Backtest, base: ModelSpec, classes: pd.Series) -> tuple[ModelSpec, list[SweepPoint], str]:
     """The simplest spec within the noise of the best, the sweep, and why in one sentence.
 
-    Singles are ranked by pooled error; an ensemble (the best pair, or weights per class) is taken only if it beats the
-    best single with probability >= 0.90 in a paired bootstrap over series, judged on origins its weights were not
-    fitted on where there are several. So the choice is never worse than the best single on the rolling origins.
+    Singles are ranked by pooled error; a mixture, and weights of a demand class's own, are taken where they beat what
+    is simpler beyond noise on origins that they were not fitted on (`choice.Study.chosen`). So the choice is never
+    worse than the best single on the rolling origins.
     """
     sweep = pair_sweep(backtest, classes, base.seed)
-    covered = backtest.frame[list(backtest.families)].notna().mean()
-    # A family that declines most rows is no single: with its stand-in it is a mixture, and competes as one.
-    able = [f for f in backtest.families if covered[f] >= MIN_COVERED] or list(backtest.families)
-    singles = {f: float(series_errors(backtest, {ANY_CLASS: {f: 1.0}}, classes)["error"].sum()) for f in able}
-    best = min(singles, key=lambda f: (singles[f], f))
-    single = replace(base, families=_with_stand_ins([best], backtest.families), weights={ANY_CLASS: {best: 1.0}})
-    if len(backtest.families) < 2:
-        return single, sweep, f"{best} is the only family"
-    alone = series_errors(backtest, single.weights, classes)
-    for title, fit in (("one pair of weights", _pooled), ("weights per demand class", class_weights)):
-        weights = fit(backtest, classes)
-        honest = _held_out_errors(backtest, fit, classes)
-        full = series_errors(backtest, weights, classes)
-        result = paired_bootstrap(alone["error"], honest["error"], seed=base.seed)
-        better = honest["error"].sum() < alone["error"].sum() and full["error"].sum() < alone["error"].sum()
-        if better and result.p_lower is not None and result.p_lower >= MIN_SURE:
-            used = sorted({f for row in weights.values() for f, w in row.items() if w > 0})
-            spec = replace(base, families=_with_stand_ins(used, backtest.families), weights=weights)
-            if spec.mode == "ensemble":
-                return spec, sweep, f"{title} beat {best} alone with probability {result.p_lower:.2f}"
-    return single, sweep, f"no ensemble beat {best} alone beyond noise"
+    ready = study(backtest, classes, base.seed)
+    spec, reason = spec_of(ready, backtest, base)
+    return spec, sweep, reason
 
 
-def _with_stand_ins(families: list[str], compared: tuple[str, ...]) -> tuple[str, ...]:
-    """A family that declines series brings those that stand in for it; seasonal_naive, the floor, is always there."""
-    stand_ins = [f for f in FALLBACKS if f in compared and "prophet" in families]
-    return tuple(dict.fromkeys([*families, *stand_ins, "seasonal_naive"]))
+def spec_of(ready: Study, backtest: Backtest, base: ModelSpec) -> tuple[ModelSpec, str]:
+    """As `choose_spec` for the origins of `backtest`, without the sweep. `ready` may hold other origins; they are not
+    looked at."""
+    chosen = ready.chosen(backtest.origins)
+    days = np.isin(ready.rows.origin, [int(np.datetime64(day, "D").astype("int64")) for day in backtest.origins])
+    families = _with_stand_ins(chosen.weights, ready.rows.where(days))
+    return replace(base, families=families, weights=chosen.weights), chosen.reason
 
 
-def _pooled(backtest: Backtest, classes: pd.Series) -> dict[str, dict[str, float]]:
-    known = ~backtest.frame["censored"] & backtest.frame["y"].notna()
-    return {ANY_CLASS: _best_pair(backtest.frame.loc[known], backtest.families)}
-
-
-def _held_out_errors(backtest: Backtest, fit: Any, classes: pd.Series) -> pd.DataFrame:
-    """Errors per series where each origin is combined by weights fitted on the other origins."""
-    if len(backtest.origins) < 2:
-        return series_errors(backtest, fit(backtest, classes), classes)
-    parts = []
-    for origin in backtest.origins:
-        here = backtest.frame["origin"] == pd.Timestamp(origin)
-        weights = fit(replace(backtest, frame=backtest.frame.loc[~here]), classes)
-        parts.append(series_errors(replace(backtest, frame=backtest.frame.loc[here]), weights, classes))
-    return pd.concat(parts).groupby(level=0, sort=True).sum()
+def _with_stand_ins(weights: Weights, rows: Rows) -> tuple[str, ...]:
+    """The families that carry weight, those that stand in where a class's families can all decline, and seasonal_naive,
+    the floor, which is always there."""
+    used = sorted({f for row in weights.values() for f, w in row.items() if w > 0})
+    names, whole = list(rows.families), np.isfinite(rows.values).all(axis=0)
+    covered = all(any(whole[names.index(f)] for f, w in row.items() if w > 0) for row in weights.values())
+    stand_ins = [] if covered else [f for f in FALLBACKS if f in names]
+    return tuple(dict.fromkeys([*used, *stand_ins[:1], "seasonal_naive"]))

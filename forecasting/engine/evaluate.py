@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 
 from forecasting.engine.backtest import Backtest, Progress
-from forecasting.engine.combine import Weights, choose_spec, class_weights, combine
+from forecasting.engine.choice import Study
+from forecasting.engine.combine import Weights, combine, spec_of, study
 from forecasting.engine.conformal import Calibration, NoResiduals
 from forecasting.engine.panel import Panel
 from forecasting.engine.scores import ScoreSet, score_frame
@@ -120,10 +121,11 @@ def rolling_table(
     for number, name in enumerate(families):
         lines.append(_family_line(result, name, base, classes))
         tell(fits + number + 1, f"scores of {name}")
-    lines.append(_combined_line(ENSEMBLE, result, base, classes, lambda rest: class_weights(rest, classes)))
+    ready = study(result, classes, base.seed)
+    lines.append(_combined_line(ENSEMBLE, result, base, classes, lambda rest: ready.fitted(rest.origins)))
     tell(steps - 1, "scores of the ensemble")
-    lines.append(_chosen_line(result, base, classes))
-    proposed, _, reason = choose_spec(result, base, classes)
+    lines.append(_chosen_line(result, base, classes, ready))
+    proposed, reason = spec_of(ready, result, base)
     tell(steps, "scores of the choice")
     return RollingTable(
         contenders=tuple(lines),
@@ -161,8 +163,8 @@ def _combined_line(
     return replace(line, weights={day.isoformat(): row for day, row in weights.items()})
 
 
-def _chosen_line(result: Backtest, base: ModelSpec, classes: pd.Series) -> Contender:
-    specs = {day: choose_spec(rest, base, classes)[0] for day, rest in _rests(result)}
+def _chosen_line(result: Backtest, base: ModelSpec, classes: pd.Series, ready: Study) -> Contender:
+    specs = {day: spec_of(ready, rest, base)[0] for day, rest in _rests(result)}
     rules = {day: _mix(spec.weights, spec.families, classes) for day, spec in specs.items()}
     line = _line(CHOSEN, result, base, classes, rules)
     return replace(line, weights={day.isoformat(): spec.weights for day, spec in specs.items()})

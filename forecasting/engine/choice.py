@@ -1,0 +1,168 @@
+"""Which weights a demand class gets, and whether a mixture is worth it: judged on origins that fitted nothing.
+
+Every candidate is cross-fitted: an origin is forecast with what the other origins gave. The simplest stands until a
+richer one beats it beyond noise: the best single family, one mixture for all, and for a demand class a family or a
+mixture of its own, or one half-way to all others' (shrinkage, for classes with few series).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+
+from forecasting.engine.bootstrap import sure_lower
+from forecasting.engine.types import ANY_CLASS
+from forecasting.engine.weights import Rows, as_weights, best_mixture, best_single, rounded
+
+SURE = 0.80
+"""One mixture for all has to beat the best single with this probability (bootstrap over series and origins)."""
+CLASS_SURE = 0.90
+"""Weights of its own have to beat what the others have with this one: there are several tries in each class."""
+MIN_CLASS_ROWS = 200
+RESAMPLES = 500
+SINGLE, MIXTURE, HALF_WAY = "single", "mixture", "half-way"
+Shares = dict[str, np.ndarray]
+Origins = frozenset[int]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Weights (demand class -> family -> share; "*" for the classes not named) and why, in one sentence."""
+
+    weights: dict[str, dict[str, float]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """The rows of a backtest and what was fitted on them so far. Asked of some origins, it looks at no others."""
+
+    rows: Rows
+    seed: int = 2017
+    _fits: dict[tuple[Origins, str, str], np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+
+    def fitted(self, origins: Iterable[date]) -> dict[str, dict[str, float]]:
+        """The ensemble: one mixture for all, and for a class weights of its own where they beat it beyond noise."""
+        known = _numbers(origins)
+        return self._named(self._with_classes(known, MIXTURE))
+
+    def chosen(self, origins: Iterable[date]) -> Chosen:
+        """The simplest weights within the noise of the best; never worse on these origins than the best single."""
+        known = _numbers(origins)
+        rows, alone = self._of(known), self._fit(known, ANY_CLASS, SINGLE)
+        name = next(iter(as_weights(rows.families, alone)))
+        single = {ANY_CLASS: {name: 1.0}}
+        if len(rows.families) < 2:
+            return Chosen(single, f"{name} is the only family")
+        if len(known) < 2:
+            return Chosen(single, f"{name} is the best alone; whether an ensemble is better takes a second origin")
+        base = SINGLE
+        errors = self._crossed(known, ANY_CLASS, SINGLE), self._crossed(known, ANY_CLASS, MIXTURE)
+        if errors[1].sum() < errors[0].sum():
+            base = MIXTURE if self._sure(rows, *errors) >= SURE else SINGLE
+        shares = self._with_classes(known, base)
+        weights = self._named(shares)
+        if weights == single:
+            return Chosen(single, f"no ensemble beat {name} alone beyond noise")
+        if self._loss(known, shares) > float(rows.losses(alone[None, :])[0]):
+            return Chosen(single, f"no ensemble was better than {name} alone on all origins together")
+        sure = self._sure(rows, errors[0], self._all_crossed(known, base))
+        return Chosen(weights, _reason(weights, name, sure))
+
+    # --- fits ---------------------------------------------------------------------------------------------------------
+
+    def _of(self, origins: Origins, name: str = ANY_CLASS) -> Rows:
+        here = np.isin(self.rows.origin, list(origins))
+        return self.rows.where(here if name == ANY_CLASS else here & (self.rows.of_class == name))
+
+    def _fit(self, origins: Origins, name: str, kind: str) -> np.ndarray:
+        """Shares from the rows of these origins: `single` or `mixture`, of one class or of all ("*")."""
+        key = (origins, name, kind)
+        if key not in self._fits:
+            self._fits[key] = (best_single if kind == SINGLE else best_mixture)(self._of(origins, name))
+        return self._fits[key]
+
+    def _own(self, origins: Origins, name: str, kind: str, base: str) -> np.ndarray:
+        """What a class would get: a fit of its own, or one half-way between that mixture and all classes' weights."""
+        if kind == HALF_WAY:
+            return rounded(self._fit(origins, name, MIXTURE) + self._fit(origins, ANY_CLASS, base))
+        return self._fit(origins, name, kind)
+
+    def _with_classes(self, origins: Origins, base: str) -> Shares:
+        """Shares for all, and those of the classes whose own beat them beyond noise."""
+        kinds = self._kinds(origins, base)
+        own = {name: self._own(origins, name, kind, base) for name, kind in kinds.items()}
+        shared = self._fit(origins, ANY_CLASS, base)
+        return {ANY_CLASS: shared, **{n: s for n, s in own.items() if not np.array_equal(s, shared)}}
+
+    def _kinds(self, origins: Origins, base: str) -> dict[str, str]:
+        """Class -> kind of weights that beat those of all classes (cross-fitted); no entry where none does."""
+        out: dict[str, str] = {}
+        if len(origins) < 2:
+            return out
+        rows = self._of(origins)
+        for name in sorted(set(rows.of_class) - {""}):
+            here = rows.where(rows.of_class == name)
+            if len(here.y) < MIN_CLASS_ROWS:
+                continue
+            least = self._crossed(origins, name, base, shared=True)
+            for kind in (SINGLE, HALF_WAY, MIXTURE):
+                tried = self._crossed(origins, name, kind, base=base)
+                if tried.sum() < least.sum() and self._sure(here, least, tried) >= CLASS_SURE:
+                    out[name], least = kind, tried
+        return out
+
+    # --- judging ------------------------------------------------------------------------------------------------------
+
+    def _crossed(
+        self, origins: Origins, name: str, kind: str, *, base: str = MIXTURE, shared: bool = False
+    ) -> np.ndarray:
+        """Error of each row of a class, with the fit of the other origins; shared: with their fit of all classes."""
+        rows = self._of(origins, name)
+        out = np.zeros(len(rows.y))
+        for origin in sorted(origins):
+            here, rest = rows.origin == origin, origins - {origin}
+            share = self._fit(rest, ANY_CLASS, kind) if shared else self._own(rest, name, kind, base)
+            out[here] = rows.where(here).errors(share)
+        return out
+
+    def _all_crossed(self, origins: Origins, base: str) -> np.ndarray:
+        """Error of each row with the weights of its class as chosen on all origins, fitted on the others."""
+        rows = self._of(origins)
+        out = self._crossed(origins, ANY_CLASS, base)
+        for name, kind in self._kinds(origins, base).items():
+            out[rows.of_class == name] = self._crossed(origins, name, kind, base=base)
+        return out
+
+    def _loss(self, origins: Origins, shares: Shares) -> float:
+        rows = self._of(origins)
+        total = 0.0
+        for name in sorted(set(rows.of_class)):
+            part = rows.where(rows.of_class == name)
+            total += float(part.losses(shares.get(name, shares[ANY_CLASS])[None, :])[0])
+        return total
+
+    def _sure(self, rows: Rows, champion: np.ndarray, candidate: np.ndarray) -> float:
+        return sure_lower(rows.series, rows.origin, champion, candidate, seed=self.seed, resamples=RESAMPLES)
+
+    def _named(self, shares: Shares) -> dict[str, dict[str, float]]:
+        return {name: as_weights(self.rows.families, row) for name, row in shares.items()}
+
+
+def _numbers(origins: Iterable[date]) -> Origins:
+    return frozenset(int(np.datetime64(day, "D").astype("int64")) for day in origins)
+
+
+def _reason(weights: dict[str, dict[str, float]], single: str, sure: float) -> str:
+    classes = sorted(set(weights) - {ANY_CLASS})
+    if not classes:
+        return f"a mixture of {_and(sorted(weights[ANY_CLASS]))} beat {single} alone with probability {sure:.2f}"
+    what = "weights of their own" if len(classes) > 1 else "weights of its own"
+    return f"{what} for {_and(classes)} demand beat {single} alone with probability {sure:.2f}"
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
