@@ -21,13 +21,14 @@ from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.errors import CandidateNotJudgeable
 from forecasting.models import GatePolicy, GateReport, HoldoutAccess, ModelVersion
 from forecasting.services import artifacts
+from forecasting.services.engine_errors import engine_errors
 from forecasting.services.gate_facts import holdout_facts, is_sealed, manifest_valid, realised_rows, store_report
 from forecasting.services.loading import BACKTEST_ORIGINS, LoadedPanel, load_training, open_holdout
 from forecasting.services.policy import PolicyBody, active_policy, body_of, lock_decisions
 from forecasting.services.pool import training_pool
 from forecasting.services.promotion_evidence import PROMOTABLE
 from forecasting.services.readiness import Operations, Readiness, assess_readiness, keep_readiness, operations_now
-from forecasting.services.training import engine_errors, fit_spec
+from forecasting.services.training import fit_spec
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.roles import Role, require_role

@@ -17,9 +17,9 @@ from forecasting.models import Channel, ForecastSet, ModelVersion
 from forecasting.services.artifacts import load_fit
 from forecasting.services.bulk import array_columns, copy_in
 from forecasting.services.data_profile import active_profile
+from forecasting.services.engine_errors import engine_errors
 from forecasting.services.hierarchy import node_frame, store_nodes
 from forecasting.services.loading import load_panel, plan_window
-from forecasting.services.training import engine_errors
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.services import heartbeat

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,8 +13,6 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from forecasting import selectors
-from forecasting.engine import errors as engine
-from forecasting.engine.conformal import NoResiduals
 from forecasting.engine.families import FAMILY_NAMES
 from forecasting.engine.fitted import FittedModel, fit
 from forecasting.engine.panel import Panel
@@ -24,18 +21,16 @@ from forecasting.engine.types import ModelSpec as EngineSpec
 from forecasting.engine.types import TrainingWindow
 from forecasting.errors import (
     FamilyUnknown,
-    HistoryShort,
     HorizonShort,
     NothingToRefresh,
     PartitionBroken,
-    SeriesUnusable,
-    TrainingRefused,
     WrongRequest,
 )
 from forecasting.models import ModelSpec, ModelVersion, VersionStatus
 from forecasting.models.registry import TrainingMode
 from forecasting.services import artifacts
 from forecasting.services.data_profile import active_profile
+from forecasting.services.engine_errors import engine_errors
 from forecasting.services.loading import BACKTEST_ORIGINS, load_training, plan_window, require_history
 from forecasting.services.policy import active_policy, body_of
 from forecasting.services.pool import training_pool
@@ -44,24 +39,6 @@ from ledger.services.audit import record
 
 FLOOR = "seasonal_naive"
 _STEPS_AFTER = 4
-
-
-@contextmanager
-def engine_errors() -> Iterator[None]:
-    """Turn what the engine raises on purpose into errors of the domain."""
-    try:
-        yield
-    except engine.HistoryTooShort as error:
-        days = 7 if error.unit == "weeks" else 1
-        raise HistoryShort(error.available * days, error.needed * days) from error
-    except engine.NoUsableSeries as error:
-        raise SeriesUnusable(error.reason) from error
-    except engine.PartitionViolation as error:
-        raise PartitionBroken(str(error)) from error
-    except engine.UnknownFamily as error:
-        raise FamilyUnknown([error.name], error.known) from error
-    except (engine.EngineError, NoResiduals) as error:
-        raise TrainingRefused(str(error)) from error
 
 
 def check_families(families: Sequence[str] | None) -> tuple[str, ...]:
