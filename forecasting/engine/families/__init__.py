@@ -12,6 +12,7 @@ _MODULES = {
     "seasonal_average": "forecasting.engine.families.seasonal_average",
     "lightgbm": "forecasting.engine.families.lightgbm",
     "prophet": "forecasting.engine.families.prophet",
+    "intermittent": "forecasting.engine.families.intermittent",
 }
 FAMILY_NAMES: tuple[str, ...] = tuple(_MODULES)
 

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from forecasting.engine.panel import Panel
@@ -59,13 +60,11 @@ class Family(Protocol):
 
 
 def horizon_frame(panel: Panel, horizon: int, ids: Any = None) -> pd.DataFrame:
-    """unique_id × the `horizon` steps after the panel's last day, sorted."""
-    ids = panel.ids if ids is None else ids
-    last = panel.history["ds"].max()
-    ahead = last + panel.step * pd.Series(range(1, horizon + 1), dtype="int64")
-    return pd.DataFrame(
-        {"unique_id": pd.Series(ids).repeat(horizon).to_numpy(), "ds": pd.concat([ahead] * len(ids)).to_numpy()}
-    )
+    """unique_id × the `horizon` steps after the panel's last day, in the order of `ids` (default all of the panel)."""
+    own = np.asarray(panel.ids if ids is None else ids, dtype="int64")
+    last = panel.history["ds"].max().to_datetime64()
+    ahead = (last + panel.step.to_timedelta64() * np.arange(1, horizon + 1)).astype("datetime64[ns]")
+    return pd.DataFrame({"unique_id": np.repeat(own, horizon), "ds": np.tile(ahead, len(own))})
 
 
 def no_declines() -> pd.DataFrame:
