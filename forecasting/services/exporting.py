@@ -18,36 +18,48 @@ FIGURES = ("yhat", "lo80", "hi80", "lo95", "hi95")
 COLUMNS = (
     "store_id", "product_id", "origin_date", "target_date", "horizon", *FIGURES, "family", "model_version",
 )  # fmt: skip
-_TEXT = ("store_id", "product_id", "family")
+TOTAL_COLUMNS = ("level", "key", "series", "origin_date", "target_date", "horizon", *FIGURES, "model_version")
+_TEXT = ("store_id", "product_id", "family", "level", "key")
 _TYPES = {
     **dict.fromkeys(_TEXT, pa.string()),
     **dict.fromkeys(("origin_date", "target_date"), pa.date32()),
-    "horizon": pa.int32(),
+    **dict.fromkeys(("horizon", "series"), pa.int32()),
     **dict.fromkeys(FIGURES, pa.float64()),
     "model_version": pa.int64(),
 }
 _BUFFER = 8 << 20
 
 
-def _query(forecast_set: ForecastSet, *, spreadsheet: bool) -> sql.Composable:
+def columns_of(level: str | None) -> tuple[str, ...]:
+    """The columns of an export of the series (None), or of a level above them."""
+    return COLUMNS if level is None else TOTAL_COLUMNS
+
+
+def _query(forecast_set: ForecastSet, level: str | None, *, spreadsheet: bool) -> sql.Composable:
     """The set's rows in the export's order; for a spreadsheet a text that looks like a formula gets a leading quote."""
     columns: list[sql.Composable] = []
-    for name in COLUMNS:
-        column: sql.Composable = sql.Identifier(name)
+    for name in columns_of(level):
+        column: sql.Composable = sql.SQL("members AS series") if name == "series" else sql.Identifier(name)
         if spreadsheet and name in _TEXT:
             column = sql.SQL("CASE WHEN {0} ~ {1} THEN '''' || {0} ELSE {0} END AS {0}").format(
                 sql.Identifier(name), sql.Literal(FORMULA_REGEX)
             )
         columns.append(column)
-    return sql.SQL("SELECT {} FROM forecast_daily WHERE forecast_set_id = {} ORDER BY series_id, horizon").format(
-        sql.SQL(", ").join(columns), sql.Literal(forecast_set.pk)
-    )
+    chosen, of_set = sql.SQL(", ").join(columns), sql.Literal(forecast_set.pk)
+    if level is None:
+        return sql.SQL("SELECT {} FROM forecast_daily WHERE forecast_set_id = {} ORDER BY series_id, horizon").format(
+            chosen, of_set
+        )
+    return sql.SQL(
+        "SELECT {} FROM forecast_daily_totals WHERE forecast_set_id = {} AND level = {} ORDER BY node_path_id, horizon"
+    ).format(chosen, of_set, sql.Literal(level))
 
 
-def export_csv(forecast_set: ForecastSet, target: Path) -> int:
-    """Write a set as CSV with a header, UTF-8, figures with every digit; return the number of rows."""
+def export_csv(forecast_set: ForecastSet, target: Path, level: str | None = None) -> int:
+    """Write a set (of a level above the series, where one is named) as CSV with a header, UTF-8, figures with every
+    digit; return the number of rows."""
     statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER, ENCODING 'UTF8')").format(
-        _query(forecast_set, spreadsheet=True)
+        _query(forecast_set, level, spreadsheet=True)
     )
     with connection.cursor() as cursor, target.open("wb") as file:
         with cursor.copy(statement) as copy:
@@ -56,11 +68,10 @@ def export_csv(forecast_set: ForecastSet, target: Path) -> int:
         return int(cursor.rowcount)
 
 
-def export_parquet(forecast_set: ForecastSet, target: Path) -> int:
-    """Write a set as parquet with typed columns; return the number of rows. Memory is bounded by one buffer."""
-    schema = pa.schema(list(_TYPES.items()))
-    schema = pa.schema([schema.field(name) for name in COLUMNS])
-    statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv)").format(_query(forecast_set, spreadsheet=False))
+def export_parquet(forecast_set: ForecastSet, target: Path, level: str | None = None) -> int:
+    """As `export_csv`, as parquet with typed columns. Memory is bounded by one buffer."""
+    schema = pa.schema([pa.field(name, _TYPES[name]) for name in columns_of(level)])
+    statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv)").format(_query(forecast_set, level, spreadsheet=False))
     with pq.ParquetWriter(target, schema) as writer, connection.cursor() as cursor:
         buffer = io.BytesIO()
         with cursor.copy(statement) as copy:
@@ -78,7 +89,7 @@ def _parsed(buffer: io.BytesIO, schema: pa.Schema) -> pa.Table:
     buffer.seek(0)
     table = csv.read_csv(
         buffer,
-        read_options=csv.ReadOptions(column_names=list(COLUMNS)),
+        read_options=csv.ReadOptions(column_names=schema.names),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(column_types=_TYPES, strings_can_be_null=False),
     )

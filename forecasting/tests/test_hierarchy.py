@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import timedelta
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django_tenants.utils import tenant_context
 
 from forecasting import selectors
 from forecasting.models import ForecastNodePath, ForecastPath, ForecastSet, ModelArtifact, Series
 from forecasting.services.artifacts import load_fit
+from forecasting.services.exporting import TOTAL_COLUMNS
 from forecasting.services.hierarchy import what_does_not_add_up
 from forecasting.services.publishing import forecast_version
 from forecasting.tests.synthetic import LAST, load, make_demand, train
@@ -100,6 +104,30 @@ def test_version__its_calibration_of_the_totals__is_a_file_under_a_hash(alpha):
         assert version.manifest[role]["files"]["hierarchy.json"] == row.sha256
     found = load_fit(version).hierarchy
     assert found is not None and found.nodes[0] == ("total", "")
+
+
+def test_export_forecasts__a_level__the_stored_figures_with_every_digit(alpha, tmp_path):
+    load(changed(make_demand(stores=1, products=2), "store_id", lambda value: "=S,0"))
+    made = forecast_version(ctx=None, version=train(horizon=7))
+    text, table = tmp_path / "f.csv", tmp_path / "f.parquet"
+    for target in (text, table):
+        call_command("export_forecasts", "alpha", out=target, model_version="1", level="store", verbosity=0)
+    path = made.node_paths.get(level="store")
+    stored = pq.read_table(table)
+    assert tuple(stored.column_names) == TOTAL_COLUMNS and stored["yhat"].to_pylist() == path.yhat
+    assert stored.to_pylist()[0]["key"] == "=S,0" and stored.to_pylist()[0]["series"] == 2
+    with text.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == TOTAL_COLUMNS and {row["key"] for row in rows} == {"'=S,0"}
+    assert [float(row["hi95"]) for row in rows] == path.hi95
+
+
+def test_export_forecasts__a_level_that_is_not_there__status_2_and_what_is(alpha, tmp_path):
+    load(changed(make_demand(stores=1, products=2), "category", lambda value: ""))
+    forecast_version(ctx=None, version=train(horizon=7))
+    with pytest.raises(CommandError, match="It has: total, store") as caught:
+        call_command("export_forecasts", "alpha", out=tmp_path / "f.csv", model_version="1", level="category")
+    assert caught.value.returncode == 2 and not list(tmp_path.glob("*.csv"))
 
 
 def test_stored_totals__deleting_their_set__takes_them_along(alpha):

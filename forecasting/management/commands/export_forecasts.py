@@ -11,7 +11,7 @@ from django_tenants.utils import tenant_context
 from forecasting import selectors
 from forecasting.errors import VersionUnknown
 from forecasting.management.commands._shared import check_target, day, domain_errors, written_whole
-from forecasting.models import ForecastSet
+from forecasting.models import ForecastSet, Level
 from forecasting.services.exporting import export_csv, export_parquet
 from tenants.selectors import get_tenant
 
@@ -29,6 +29,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--version", dest="model_version", default="champion", help="champion (default), candidate or a number"
         )
+        parser.add_argument(
+            "--level", choices=Level.values, help="the total, the stores or the categories instead of the series"
+        )
         parser.add_argument("--as-of", type=day, help="what was forecast on or before this day (default: the newest)")
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -42,9 +45,17 @@ class Command(BaseCommand):
             raise CommandError(f"{target.name} ends neither in .csv nor in .parquet.", returncode=2)
         with domain_errors(), tenant_context(get_tenant(options["schema"])):
             found = _find(options["model_version"], options["as_of"])
+            _require_level(found, options["level"])
             with written_whole(target) as temporary:
-                rows = write(found, temporary)
+                rows = write(found, temporary, options["level"])
         self.stdout.write(f"{rows} forecasts of {found} written to {target}")
+
+
+def _require_level(found: ForecastSet, level: str | None) -> None:
+    if level is not None and not found.node_paths.filter(level=level).exists():
+        there = list(found.node_paths.order_by("pk").values_list("level", flat=True))
+        known = f"It has: {', '.join(dict.fromkeys(there))}." if there else "It has none above the series."
+        raise CommandError(f"{found} has no forecasts of level {level}. {known}", returncode=2)
 
 
 def _find(name: str, as_of: Any) -> ForecastSet:
