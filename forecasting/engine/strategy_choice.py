@@ -196,23 +196,23 @@ def _no_mixture(mixture: SweepPoint | None, between: Evidence | None, verb: str)
     if between.change is None or between.low is None or between.high is None:
         return f"whether a mixture {verb} less cannot be told ({between.reason})."
     name = f"the best mixture, {plain_name(mixture)},"
+    if between.change > SAME:
+        return f"{name} {verb} {between.change:.1%} more ({_span(between)})."
     if between.change >= -SAME:
-        return f"{name} {verb} no less ({_span(between)})."
+        return f"{name} {verb} the same ({_span(between)})."
     return f"{name} {verb} {-between.change:.1%} less, which is within the noise ({_span(between)})."
 
 
 def _span(evidence: Evidence) -> str:
+    """The 95% interval of a change: "95%: 1.2% to 4.8% less", "95%: 2.1% less to 0.5% more"."""
     low, high = evidence.low or 0.0, evidence.high or 0.0
-    return f"95%: {_signed(low)} to {_signed(high)}"
-
-
-def _signed(change: float) -> str:
-    return f"{abs(change):.1%} {'less' if change < 0 else 'more'}"
+    if high <= 0:
+        return f"95%: {-high:.1%} to {-low:.1%} less"
+    return f"95%: {low:.1%} to {high:.1%} more" if low >= 0 else f"95%: {-low:.1%} less to {high:.1%} more"
 
 
 def _less(evidence: Evidence | None) -> str:
-    if evidence is None or evidence.change is None or evidence.low is None or evidence.high is None:
+    """How much less: a mixture is only proposed where it is surely less."""
+    if evidence is None or evidence.change is None:
         return "less"
-    if evidence.high < 0:
-        return f"{-evidence.change:.1%} less (95%: {-evidence.high:.1%} to {-evidence.low:.1%})"
-    return f"{_signed(evidence.change)} ({_span(evidence)})"
+    return f"{-evidence.change:.1%} less ({_span(evidence)})"

@@ -1,0 +1,106 @@
+"""What people decide on a strategy cycle. A decision changes nothing that serves: training, gates and a reviewer do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from forecasting.engine.types import ModelSpec as EngineSpec
+from forecasting.errors_strategy import AlreadyDecided, CycleUnknown, PointUnknown
+from forecasting.models import StrategyCycle, StrategyDecision
+from forecasting.models.strategy import DecisionKind
+from forecasting.services.chain import start_chain
+from forecasting.services.policy import clean_reason
+from ledger.models import Run
+from ledger.services.audit import actor_name, record
+from tenants.roles import Role, require_role
+
+
+@transaction.atomic
+def decide_strategy(*, cycle_id: int, point: str, actor: AbstractBaseUser | None, reason: str) -> StrategyDecision:
+    """Accept what a cycle proposed, or choose another point of its sweep. A person decides: analyst or tenant_admin.
+
+    Raises RoleRequired, ReasonMissing, CycleUnknown, PointUnknown, AlreadyDecided.
+    """
+    require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
+    reason = clean_reason(reason, "decide on this cycle")
+    cycle = StrategyCycle.objects.select_for_update().filter(pk=cycle_id).first()
+    if cycle is None:
+        raise CycleUnknown(cycle_id)
+    proposal = cycle.decisions.get(kind=DecisionKind.PROPOSED)
+    spec = spec_of_point(cycle, proposal, point)
+    standing = cycle.decisions.exclude(kind=DecisionKind.PROPOSED).first()
+    if standing is not None and standing.point == point:
+        raise AlreadyDecided(cycle.pk, standing.spec_label, standing.decided_by_name)
+    decision = StrategyDecision.objects.create(
+        cycle=cycle,
+        kind=DecisionKind.ACCEPTED if point == proposal.point else DecisionKind.CHOSEN,
+        point=point,
+        mode=spec.mode,
+        spec_label=spec.label,
+        spec=spec.to_json(),
+        spec_sha256=spec.sha256,
+        reason=reason,
+        decided_by_id=actor.pk if actor is not None else None,
+        decided_by_name=actor_name(actor),
+    )
+    record(
+        event="strategy.decided",
+        actor=actor,
+        subject=cycle,
+        data={
+            "decision": decision.pk,
+            "kind": str(decision.kind),
+            "point": point,
+            "mode": decision.mode,
+            "spec_label": decision.spec_label,
+            "spec_sha256": decision.spec_sha256,
+            "proposed": proposal.point,
+            "reason": reason,
+        },
+    )
+    return decision
+
+
+def train_decided(*, cycle_id: int, actor: AbstractBaseUser | None, reason: str) -> Run:
+    """Queue a training chain whose search is restricted to the families of the standing decision (before anybody
+    decided, of the proposal). It fits the weights anew; gates and a reviewer decide whether it serves.
+
+    Raises CycleUnknown, ReasonMissing, and the errors of `chain.start_chain`.
+    """
+    reason = clean_reason(reason, "train these families")
+    cycle = StrategyCycle.objects.filter(pk=cycle_id).defer("report").first()
+    if cycle is None:
+        raise CycleUnknown(cycle_id)
+    decision = standing_decision(cycle)
+    return start_chain(
+        actor=actor,
+        mode="search",
+        horizon=cycle.horizon,
+        families=families_of(decision.spec),
+        reason=f"Strategy cycle {cycle.pk}, {decision.spec_label}: {reason}",
+    )
+
+
+def standing_decision(cycle: StrategyCycle) -> StrategyDecision:
+    """The last word of a person on a cycle; the proposal where nobody has decided."""
+    decisions = list(cycle.decisions.all())
+    people = [one for one in decisions if one.kind != DecisionKind.PROPOSED]
+    return people[0] if people else decisions[0]
+
+
+def families_of(spec: dict[str, Any]) -> list[str]:
+    """The families that carry weight in a spec, in its order."""
+    weighted = {name for row in spec["weights"].values() for name, share in row.items() if share > 0}
+    return [name for name in spec["families"] if name in weighted]
+
+
+def spec_of_point(cycle: StrategyCycle, proposal: StrategyDecision, key: str) -> EngineSpec:
+    """The spec that a point of the sweep stands for; raises PointUnknown."""
+    for point in cycle.report["sweep"]["points"]:
+        if point["key"] == key:
+            body = {**proposal.spec, "families": point["families"], "weights": point["weights"]}
+            return EngineSpec.from_json(body)
+    raise PointUnknown(cycle.pk, key)
