@@ -8,7 +8,8 @@ A family that joins has to pay for itself, so that noise brings none in. Shares 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -21,13 +22,13 @@ JOIN = 0.001
 MIN_COVERED = 0.5
 """A family that made fewer of the rows than this cannot stand alone."""
 MAX_ROWS = 24_000
-"""Five weights need no more rows than this; larger groups are thinned by whole series, evenly."""
+"""A handful of weights needs no more rows than this of those that the same families made; more are thinned."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """Known rows of a backtest as arrays: actual, family forecasts (NaN where one declined), stand-in forecast,
-    demand class, origin (days since 1970) and series."""
+    demand class, origin (days since 1970) and series. stands_for: how many rows a row counts as, after thinning."""
 
     families: tuple[str, ...]
     y: np.ndarray
@@ -36,6 +37,7 @@ class Rows:
     of_class: np.ndarray
     origin: np.ndarray
     series: np.ndarray
+    stands_for: np.ndarray
 
     @classmethod
     def of(cls, frame: pd.DataFrame, families: Sequence[str], classes: pd.Series, stand_ins: Sequence[str]) -> Rows:
@@ -53,19 +55,32 @@ class Rows:
             of_class=frame["unique_id"].map(classes).fillna("").astype(str).to_numpy(),
             origin=frame["origin"].to_numpy().astype("datetime64[D]").astype("int64"),
             series=frame["unique_id"].to_numpy(),
+            stands_for=np.ones(len(frame)),
         )
 
     def where(self, mask: np.ndarray) -> Rows:
         """The rows of a boolean mask."""
-        parts = (self.y, self.values, self.stand_in, self.of_class, self.origin, self.series)
+        parts = (self.y, self.values, self.stand_in, self.of_class, self.origin, self.series, self.stands_for)
         return Rows(self.families, *(part[mask] for part in parts))
 
+    @cached_property
+    def made_by(self) -> np.ndarray:
+        """Which families made each row, as a number: bit i for family i."""
+        return np.asarray(np.isfinite(self.values) @ (1 << np.arange(len(self.families))))
+
     def thinned(self, most: int = MAX_ROWS) -> Rows:
-        """Every k-th series, so that about `most` rows are left; all of them where there are no more."""
-        if len(self.y) <= most:
-            return self
+        """Of the rows that the same families made, those of every k-th series where there are more than `most`; each
+        stands for k. So a family that made few series keeps them all."""
         _, number = np.unique(self.series, return_inverse=True)
-        return self.where(number % -(-len(self.y) // most) == 0)
+        keep, stands_for = np.ones(len(self.y), dtype=bool), self.stands_for.copy()
+        for pattern in np.unique(self.made_by):
+            rows = self.made_by == pattern
+            every = -(-int(rows.sum()) // most)
+            kept = rows & (number % every == 0)
+            if every > 1 and kept.any():
+                keep &= ~rows | kept
+                stands_for[kept] *= float(rows.sum() / kept.sum())
+        return replace(self, stands_for=stands_for).where(keep) if not keep.all() else self
 
     def forecast(self, shares: np.ndarray) -> np.ndarray:
         """What `combine` makes of the rows with these shares (one number a family); NaN where nobody forecast."""
@@ -90,10 +105,9 @@ class Rows:
         forecast stands; a row without any is left out (it has no forecast to judge, whatever the mixture).
         """
         total = np.zeros(len(shares))
-        present = np.isfinite(self.values)
-        code = present @ (1 << np.arange(len(self.families)))
-        for pattern in np.unique(code):
-            rows = code == pattern
+        for pattern in np.unique(self.made_by):
+            rows = self.made_by == pattern
+            times = self.stands_for[rows]
             here = np.flatnonzero(pattern >> np.arange(len(self.families)) & 1)
             y, stand_in = self.y[rows], self.stand_in[rows]
             weight = shares[:, here]
@@ -101,8 +115,8 @@ class Rows:
             carried = sums > 0
             if carried.any():
                 mixed = self.values[np.ix_(rows, here)] @ (weight[carried] / sums[carried, None]).T
-                total[carried] += np.abs(y[:, None] - mixed).sum(axis=0)
-            total[~carried] += np.nansum(np.abs(y - stand_in))
+                total[carried] += times @ np.abs(y[:, None] - mixed)
+            total[~carried] += np.nansum(np.abs(y - stand_in) * times)
         return total
 
 
