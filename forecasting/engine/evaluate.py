@@ -7,7 +7,7 @@ and the table says what to expect of a search, not how well a search remembers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -105,22 +105,39 @@ def rolling_table(
 
     Raises HistoryTooShort, NoUsableSeries, MissingRegressor.
     """
-    families = config.families
-    fits = config.origins * len(families)
-    steps = fits + len(families) + 2
+    fits, scoring = config.origins * len(config.families), table_steps(config.families)
+
+    def fitted(done: int, total: int, message: str) -> None:
+        if progress is not None:
+            progress(done, fits + scoring, message)
+
+    def scored(done: int, total: int, message: str) -> None:
+        fitted(fits + done, total, message)
+
+    base, result, classes = config_backtest(panel, config, progress=fitted, executor=executor)
+    return table_of(base, result, classes, gap=config.gap, progress=scored)
+
+
+def table_steps(families: Sequence[str]) -> int:
+    """How many steps `table_of` tells of."""
+    return len(families) + 2
+
+
+def table_of(
+    base: ModelSpec, result: Backtest, classes: pd.Series, *, gap: int = 0, progress: Progress | None = None
+) -> RollingTable:
+    """The table of a finished backtest, whose families are those of `base`. classes: of every series, as in
+    `config_backtest`; gap in steps of the grain."""
+    steps = table_steps(result.families)
 
     def tell(done: int, message: str) -> None:
         if progress is not None:
             progress(done, steps, message)
 
-    def fitted(done: int, total: int, message: str) -> None:
-        tell(done, message)
-
-    base, result, classes = config_backtest(panel, config, progress=fitted, executor=executor)
     lines = []
-    for number, name in enumerate(families):
+    for number, name in enumerate(result.families):
         lines.append(_family_line(result, name, base, classes))
-        tell(fits + number + 1, f"scores of {name}")
+        tell(number + 1, f"scores of {name}")
     ready = study(result, classes, base.seed)
     lines.append(_combined_line(ENSEMBLE, result, base, classes, lambda rest: ready.fitted(rest.origins)))
     tell(steps - 1, "scores of the ensemble")
@@ -130,10 +147,10 @@ def rolling_table(
     return RollingTable(
         contenders=tuple(lines),
         origins=result.origins,
-        horizon=config.horizon,
-        gap=config.gap,
-        grain=panel.grain,
-        series=len(panel.ids),
+        horizon=result.horizon,
+        gap=gap,
+        grain=base.grain,
+        series=len(classes),
         classes={str(k): int(v) for k, v in classes.value_counts().sort_index().items()},
         proposed=proposed.label,
         reason=reason,

@@ -14,15 +14,16 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.storage import default_storage
 from django.db import transaction
 
-from forecasting.engine.evaluate import Contender, RollingTable, rolling_table
+from forecasting.engine.evaluate import Contender, RollingTable, table_of, table_steps
 from forecasting.engine.train import SearchConfig
 from forecasting.engine.types import TrainingWindow
 from forecasting.errors import WrongRequest
 from forecasting.errors_evaluation import EvaluationStopped
+from forecasting.services.backtesting import run_backtest
 from forecasting.services.chain import check_may_start
-from forecasting.services.loading import BACKTEST_ORIGINS, load_training, plan_window, require_history
-from forecasting.services.pool import training_pool
-from forecasting.services.training import check_families, engine_errors
+from forecasting.services.engine_errors import engine_errors
+from forecasting.services.loading import BACKTEST_ORIGINS, plan_window, require_history
+from forecasting.services.training import check_families
 from integrations.services.artifacts import keep_artifacts
 from ledger import execution
 from ledger.context import Listener, RunContext
@@ -96,18 +97,35 @@ def perform(*, ctx: RunContext) -> dict[str, Any]:
         families=ctx.inputs["families"],
     )
     ctx.progress(0, 0, "Reading demand")
-    loaded = load_training(plan_window(as_of=date.fromisoformat(asked["as_of"]), mode="evaluation"))
+    window = plan_window(as_of=date.fromisoformat(asked["as_of"]), mode="evaluation")
     config = SearchConfig(families=tuple(asked["families"]), horizon=asked["horizon"], origins=asked["origins"])
-    with engine_errors(), training_pool() as executor:
-        table = rolling_table(loaded.panel, config, progress=ctx.progress, executor=executor)
-    outputs = _summary(table, loaded.window)
+    table, window = _table(ctx, window, config)
+    outputs = _summary(table, window)
     with tempfile.TemporaryDirectory(prefix="forecourt-evaluation-") as folder:
         path = Path(folder) / FILE
-        body = {"window": loaded.window.to_json(), **table.to_json()}
+        body = {"window": window.to_json(), **table.to_json()}
         path.write_text(json.dumps(body, sort_keys=True, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         with keep_artifacts(folder=f"evaluations/{ctx.run.pk}/{ctx.attempt}", paths=[path]) as kept:
             _keep(ctx, outputs, [artifact.as_dict() for artifact in kept])
     return outputs
+
+
+def _table(ctx: RunContext, window: TrainingWindow, config: SearchConfig) -> tuple[RollingTable, TrainingWindow]:
+    """The table, and the window with the fingerprint of what was read."""
+    scoring, fits = table_steps(config.families), 0
+
+    def fitting(done: int, total: int, message: str) -> None:
+        nonlocal fits
+        fits = total
+        ctx.progress(done, total + scoring, message)
+
+    def scored(done: int, total: int, message: str) -> None:
+        ctx.progress(fits + done, fits + total, message)
+
+    found = run_backtest(window=window, config=config, progress=fitting)
+    with engine_errors():
+        table = table_of(found.base, found.backtest, found.classes, gap=config.gap, progress=scored)
+    return table, found.window
 
 
 @transaction.atomic
