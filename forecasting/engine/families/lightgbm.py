@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.errors import NoUsableSeries
-from forecasting.engine.families.base import Fitted, no_declines
+from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
 from forecasting.engine.features import (
     capped,
     design,
@@ -29,6 +28,8 @@ from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
 MODEL_FILE, STATE_FILE = "lightgbm.txt", "lightgbm.json"
+NOTHING_KNOWN = "no series learned together with it has a known day after its first"
+NOTHING_SOLD = "no series learned together with it has sold anything after its first day"
 LAGS = {"D": (1, 2, 3, 7, 14, 21, 28), "W": (1, 2, 3, 4, 8, 13)}
 WINDOWS = {"D": (7, 28, 91), "W": (4, 13, 26)}
 SEASONAL_WINDOWS = (4, 8)
@@ -79,6 +80,8 @@ class FittedLightGBM:
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
         """Roll forward `horizon` steps from the panel's last day; columns unique_id, ds, yhat."""
         state = self.state
+        if self.booster is None:
+            return horizon_frame(panel, 0, []).assign(yhat=pd.Series(dtype="float64"))
         keep = 2 * max(*WINDOWS[state["grain"]], *LAGS[state["grain"]]) + state["lag"]
         level = scales(panel)
         frame, dynamic = _frame(panel, level, state, horizon)
@@ -103,8 +106,10 @@ class FittedLightGBM:
 
     def save(self, directory: Path) -> list[str]:
         """LightGBM's text format and a JSON of the feature state."""
-        (directory / MODEL_FILE).write_text(self.booster.model_to_string(), encoding="utf-8")
         (directory / STATE_FILE).write_text(json.dumps(self.state, sort_keys=True), encoding="utf-8")
+        if self.booster is None:
+            return [STATE_FILE]
+        (directory / MODEL_FILE).write_text(self.booster.model_to_string(), encoding="utf-8")
         return [MODEL_FILE, STATE_FILE]
 
 
@@ -165,10 +170,12 @@ class LightGBM:
             table = forecaster.preprocess(frame, static_features=list(codes), dropna=False, validate_data=False)
         state["features"] = [c for c in forecaster.ts.features_order_ if c != "unique_id"]
         usable = self._usable(panel)
-        if not usable.any():
-            raise NoUsableSeries("every series is one observation long or wholly censored")
-        x = table.loc[usable, state["features"]].to_numpy(dtype="float64")
         y = table.loc[usable, "y"].to_numpy()
+        if not y.any():
+            # No reason to end a run: the other families go on, and these series say why.
+            reason = NOTHING_SOLD if len(y) else NOTHING_KNOWN
+            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
+        x = table.loc[usable, state["features"]].to_numpy(dtype="float64")
         weight = level.reindex(table.loc[usable, "unique_id"]).to_numpy() ** float(params.get("weight_power", 0.5))
         own = {k: v for k, v in params.items() if k not in {"rounds", "weight_power"}}
         own |= {"seed": spec.seed, "deterministic": True, "force_row_wise": True, "verbose": -1}
@@ -195,9 +202,17 @@ class LightGBM:
         """Read what `save` wrote."""
         import lightgbm as lgb
 
-        text = (directory / MODEL_FILE).read_text(encoding="utf-8")
         state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
+        if "declined" in state:
+            return _nothing_learned(state)
+        text = (directory / MODEL_FILE).read_text(encoding="utf-8")
         return FittedLightGBM(lgb.Booster(model_str=text), state)
+
+
+def _nothing_learned(state: dict[str, Any]) -> FittedLightGBM:
+    """A fit that declines every series; `state` names them and the reason."""
+    declined = pd.DataFrame({"unique_id": pd.Series(state["declined"], dtype="int64"), "reason": state["reason"]})
+    return FittedLightGBM(None, state, declined=declined)
 
 
 FAMILY = LightGBM()

@@ -192,7 +192,7 @@ def test_explain__answer_beyond_the_history__is_told_as_kept_within(model, panel
     small = replace(panel, history=panel.history.assign(y=panel.history["y"] / 1000.0))
     one = explain(model, small, 1, 2)
     prophet = next(m for m in one.members if m.family == "prophet")
-    assert rebuilt(prophet) == pytest.approx(prophet.raw, rel=1e-6) and "ten times" in one.note
+    assert rebuilt(prophet) == pytest.approx(prophet.raw, rel=1e-6) and "makes plausible" in one.note
     assert one.yhat == model.forecast(small, HORIZON)["yhat"].iloc[1]
     state = {**model.parts["prophet"].state, "ceilings": {str(i): 1.0 for i in range(1, 7)}}
     low = replace(model, parts={**model.parts, "prophet": replace(model.parts["prophet"], state=state)})

@@ -278,10 +278,17 @@ def test_weekly_grain__whole_path__works(calibration):
 
 
 def test_fit__no_series__error(panel, calibration):
-    empty = panel.subset([])
-    for call in (lambda: fit(empty, BOTH, calibration), lambda: get_family("lightgbm").fit(make_panel(ONE_DAY), BOTH)):
-        with pytest.raises(NoUsableSeries):
-            call()
+    with pytest.raises(NoUsableSeries):
+        fit(panel.subset([]), BOTH, calibration)
+
+
+def test_lightgbm__nothing_to_learn_from__declines_every_series_and_so_does_what_was_stored(tmp_path):
+    made = get_family("lightgbm").fit(make_panel(ONE_DAY), BOTH)
+    assert made.save(tmp_path) == ["lightgbm.json"]
+    for one in (made, get_family("lightgbm").load(tmp_path)):
+        assert one.declined["unique_id"].tolist() == [1, 2, 3]
+        assert one.declined["reason"].str.contains("no series learned together with it").all()
+        assert not len(one.predict(make_panel(ONE_DAY), 14))
 
 
 ONE_DAY = demand_rows(3, 1).assign(y=4.0)
