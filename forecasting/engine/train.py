@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -26,10 +26,18 @@ from forecasting.engine.business import BusinessPolicy, BusinessScores, business
 from forecasting.engine.combine import SweepPoint, choose_spec, combine
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.hierarchy_choice import (
+    NodeBacktest,
+    Reconciliation,
+    compare,
+    cross_fitted,
+    node_backtest,
+    why_no_mint,
+)
 from forecasting.engine.hierarchy_model import Hierarchy
 from forecasting.engine.panel import STEP_DAYS, Panel, classify
 from forecasting.engine.scores import ScoreSet, compare_families, score_frame
-from forecasting.engine.types import ModelSpec, TrainingWindow
+from forecasting.engine.types import BOTTOM_UP, MINT, ModelSpec, TrainingWindow
 
 WEEK_STEPS = {"D": 7, "W": 1}
 STRIDE = 7
@@ -87,6 +95,7 @@ class SearchOutcome:
     sweep: tuple[SweepPoint, ...]
     declined: pd.DataFrame
     evaluation: Evaluation
+    reconciliation: Reconciliation | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,9 @@ def search(
     """
     base, result, classes = config_backtest(panel, config, progress=progress, executor=executor)
     spec, sweep, reason = choose_spec(result, base, classes)
+    spec, evaluation, reconciliation = _choose_reconciliation(
+        panel, spec, evaluate_backtest(panel, spec, result), gap=config.gap
+    )
     return SearchOutcome(
         spec=spec,
         reason=reason,
@@ -134,8 +146,33 @@ def search(
         scores_by_family=compare_families(result.frame, result.scales, result.families, classes=classes),
         sweep=tuple(sweep),
         declined=result.declined,
-        evaluation=evaluate_backtest(panel, spec, result),
+        evaluation=evaluation,
+        reconciliation=reconciliation,
     )
+
+
+def _choose_reconciliation(
+    panel: Panel, spec: ModelSpec, bottom_up: Evaluation, *, gap: int = 0
+) -> tuple[ModelSpec, Evaluation, Reconciliation]:
+    """Bottom-up or MinT for the levels above the series, by the same rolling origins; the evaluation of what it is."""
+    result = bottom_up.backtest
+    why_not = why_no_mint(panel, spec.families, result.origins)
+    if why_not is not None:
+        return spec, bottom_up, Reconciliation(BOTTOM_UP, why_not)
+    nodes = node_backtest(panel, spec, result.origins, gap=gap)
+    frame = bottom_up.frame.assign(closed=result.frame["closed"])
+    found = compare(
+        frame,
+        cross_fitted(frame, nodes)[0],
+        nodes,
+        result.scales,
+        seed=spec.seed,
+        week_steps=WEEK_STEPS[spec.grain],
+    )
+    if found.chosen == BOTTOM_UP:
+        return spec, bottom_up, found
+    spec = replace(spec, reconciliation=MINT)
+    return spec, evaluate_backtest(panel, spec, result, nodes=nodes), found
 
 
 def evaluate(
@@ -151,14 +188,28 @@ def evaluate(
     """Backtest one spec on rolling origins inside `panel`, calibrate its intervals, score it. Raises as `search`."""
     require_history(panel, spec, origins, step, gap)
     days = rolling_origins(panel.last_day, spec.horizon, origins, step, gap, panel.grain)
-    return evaluate_backtest(panel, spec, backtest(panel, spec, days, gap=gap, executor=executor, progress=progress))
+    result = backtest(panel, spec, days, gap=gap, executor=executor, progress=progress)
+    nodes = None
+    if spec.reconciliation == MINT and why_no_mint(panel, spec.families, days) is None:
+        nodes = node_backtest(panel, spec, days, gap=gap)
+    return evaluate_backtest(panel, spec, result, nodes=nodes)
 
 
-def evaluate_backtest(panel: Panel, spec: ModelSpec, result: Backtest) -> Evaluation:
-    """The evaluation of a spec whose families are all in the backtest; fits nothing."""
+def evaluate_backtest(
+    panel: Panel, spec: ModelSpec, result: Backtest, *, nodes: NodeBacktest | None = None
+) -> Evaluation:
+    """The evaluation of a spec whose families are all in the backtest; fits nothing.
+
+    nodes: for a spec that reconciles by MinT, the nodes' own forecasts at the same origins; without them the levels
+    above the series are sums of the series' forecasts, here and in what is fitted with this evaluation.
+    """
     classes = classify(panel)
     frame = result.frame[["unique_id", "origin", "ds", "h", "y", "censored"]]
     frame = frame.join(combine(result.frame, spec.weights, classes))
+    variances = None
+    if nodes is not None:
+        yhat, variances = cross_fitted(frame.assign(closed=result.frame["closed"]), nodes)
+        frame = frame.assign(yhat=yhat)
     if "seasonal_naive" in result.frame.columns:
         frame = frame.assign(naive=result.frame["seasonal_naive"])
     week = WEEK_STEPS[spec.grain]
@@ -169,7 +220,8 @@ def evaluate_backtest(panel: Panel, spec: ModelSpec, result: Backtest) -> Evalua
         frame, result.scales, quantiles=calibration.quantiles(frame), classes=classes, stores=stores, week_steps=week
     )
     # A closed day is known to have sold nothing: a sum with it is known.
-    hierarchy = Hierarchy.fit(frame.assign(closed=result.frame["closed"]), panel.static, week_steps=week)
+    known = frame.assign(closed=result.frame["closed"])
+    hierarchy = Hierarchy.fit(known, panel.static, week_steps=week, variances=variances)
     return Evaluation(result, frame, calibration, scores, hierarchy)
 
 

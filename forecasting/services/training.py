@@ -212,6 +212,7 @@ def _search_report(found: SearchOutcome) -> dict[str, Any]:
         "by_family": {name: scores.to_json()["overall"] for name, scores in found.scores_by_family.items()},
         "sweep": [point.to_json() for point in found.sweep],
         "reason": found.reason,
+        "reconciliation": found.reconciliation.to_json() if found.reconciliation is not None else None,
     }
 
 
