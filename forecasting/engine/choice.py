@@ -47,7 +47,7 @@ class Study:
     def fitted(self, origins: Iterable[date]) -> dict[str, dict[str, float]]:
         """The ensemble: one mixture for all, and for a class weights of its own where they beat it beyond noise."""
         known = _numbers(origins)
-        return self._named(self._with_classes(known, MIXTURE))
+        return self._named(self._with_classes(known, MIXTURE, self._kinds(known, MIXTURE)))
 
     def chosen(self, origins: Iterable[date]) -> Chosen:
         """The simplest weights within the noise of the best; never worse on these origins than the best single."""
@@ -63,20 +63,21 @@ class Study:
         errors = self._crossed(known, ANY_CLASS, SINGLE), self._crossed(known, ANY_CLASS, MIXTURE)
         if errors[1].sum() < errors[0].sum():
             base = MIXTURE if self._sure(rows, *errors) >= SURE else SINGLE
-        shares = self._with_classes(known, base)
+        kinds = self._kinds(known, base)
+        shares = self._with_classes(known, base, kinds)
         weights = self._named(shares)
         if weights == single:
             return Chosen(single, f"no ensemble beat {name} alone beyond noise")
         if self._loss(known, shares) > float(rows.losses(alone[None, :])[0]):
             return Chosen(single, f"no ensemble was better than {name} alone on all origins together")
-        sure = self._sure(rows, errors[0], self._all_crossed(known, base))
+        sure = self._sure(rows, errors[0], self._all_crossed(known, base, kinds))
         return Chosen(weights, _reason(weights, name, sure))
 
     # --- fits ---------------------------------------------------------------------------------------------------------
 
     def _of(self, origins: Origins, name: str = ANY_CLASS) -> Rows:
         here = np.isin(self.rows.origin, list(origins))
-        return self.rows.where(here if name == ANY_CLASS else here & (self.rows.of_class == name))
+        return self.rows.where(here if name == ANY_CLASS else here & self.rows.in_class(name))
 
     def _fit(self, origins: Origins, name: str, kind: str) -> np.ndarray:
         """Shares from the rows of these origins: `single` or `mixture`, of one class or of all ("*")."""
@@ -91,9 +92,8 @@ class Study:
             return rounded(self._fit(origins, name, MIXTURE) + self._fit(origins, ANY_CLASS, base))
         return self._fit(origins, name, kind)
 
-    def _with_classes(self, origins: Origins, base: str) -> Shares:
-        """Shares for all, and those of the classes whose own beat them beyond noise."""
-        kinds = self._kinds(origins, base)
+    def _with_classes(self, origins: Origins, base: str, kinds: dict[str, str]) -> Shares:
+        """Shares for all, and those of the classes that have their own."""
         own = {name: self._own(origins, name, kind, base) for name, kind in kinds.items()}
         shared = self._fit(origins, ANY_CLASS, base)
         return {ANY_CLASS: shared, **{n: s for n, s in own.items() if not np.array_equal(s, shared)}}
@@ -104,8 +104,8 @@ class Study:
         if len(origins) < 2:
             return out
         rows = self._of(origins)
-        for name in sorted(set(rows.of_class) - {""}):
-            here = rows.where(rows.of_class == name)
+        for name in rows.classes:
+            here = rows.where(rows.in_class(name))
             if len(here.y) < MIN_CLASS_ROWS:
                 continue
             least = self._crossed(origins, name, base, shared=True)
@@ -129,21 +129,21 @@ class Study:
             out[here] = rows.where(here).errors(share)
         return out
 
-    def _all_crossed(self, origins: Origins, base: str) -> np.ndarray:
+    def _all_crossed(self, origins: Origins, base: str, kinds: dict[str, str]) -> np.ndarray:
         """Error of each row with the weights of its class as chosen on all origins, fitted on the others."""
         rows = self._of(origins)
         out = self._crossed(origins, ANY_CLASS, base)
-        for name, kind in self._kinds(origins, base).items():
-            out[rows.of_class == name] = self._crossed(origins, name, kind, base=base)
+        for name, kind in kinds.items():
+            out[rows.in_class(name)] = self._crossed(origins, name, kind, base=base)
         return out
 
     def _loss(self, origins: Origins, shares: Shares) -> float:
         rows = self._of(origins)
-        total = 0.0
-        for name in sorted(set(rows.of_class)):
-            part = rows.where(rows.of_class == name)
-            total += float(part.losses(shares.get(name, shares[ANY_CLASS])[None, :])[0])
-        return total
+        errors = rows.errors(shares[ANY_CLASS])
+        for name in set(shares) - {ANY_CLASS}:
+            here = rows.in_class(name)
+            errors[here] = rows.where(here).errors(shares[name])
+        return float(errors.sum())
 
     def _sure(self, rows: Rows, champion: np.ndarray, candidate: np.ndarray) -> float:
         return sure_lower(rows.series, rows.origin, champion, candidate, seed=self.seed, resamples=RESAMPLES)

@@ -78,12 +78,12 @@ def _flags(names: list[str], code: int) -> str:
 
 def study(backtest: Backtest, classes: pd.Series, seed: int = 2017) -> Study:
     """The backtest's rows, ready to fit weights on and to choose from, for all of its origins or some of them."""
-    return Study(Rows.of(backtest.frame, backtest.families, classes, FALLBACKS), seed)
+    return Study(Rows.read(backtest.frame, backtest.families, classes, FALLBACKS), seed)
 
 
 def pair_sweep(backtest: Backtest, classes: pd.Series, seed: int) -> list[SweepPoint]:
     """Each pair of families at weights 1.0, 0.9, ... 0.0, scored on all rows of the backtest."""
-    rows = Rows.of(backtest.frame, backtest.families, classes, FALLBACKS)
+    rows = Rows.read(backtest.frame, backtest.families, classes, FALLBACKS)
     ids, code = np.unique(rows.series, return_inverse=True)
     weights, columns = [], []
     for one, other in combinations(range(len(rows.families)), 2):

@@ -21,16 +21,18 @@ JOIN = 0.001
 """A further family has to cut the error by this share, or it stays out."""
 MIN_COVERED = 0.5
 """A family that made fewer of the rows than this cannot stand alone."""
-MAX_ROWS = 24_000
+MAX_ROWS = 12_000
 """A handful of weights needs no more rows than this of those that the same families made; more are thinned."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """Known rows of a backtest as arrays: actual, family forecasts (NaN where one declined), stand-in forecast,
-    demand class, origin (days since 1970) and series. stands_for: how many rows a row counts as, after thinning."""
+    demand class (position in `classes`; -1: none known), origin (days since 1970) and series. stands_for: how many
+    rows a row counts as, after thinning."""
 
     families: tuple[str, ...]
+    classes: tuple[str, ...]
     y: np.ndarray
     values: np.ndarray
     stand_in: np.ndarray
@@ -40,19 +42,22 @@ class Rows:
     stands_for: np.ndarray
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, families: Sequence[str], classes: pd.Series, stand_ins: Sequence[str]) -> Rows:
+    def read(cls, frame: pd.DataFrame, families: Sequence[str], classes: pd.Series, stand_ins: Sequence[str]) -> Rows:
         """The rows of a backtest frame that can be scored. classes: index unique_id."""
         frame = frame.loc[~frame["censored"] & frame["y"].notna()]
         values = frame[list(families)].to_numpy(dtype="float64")
         stand_in = np.full(len(frame), np.nan)
         for name in (f for f in stand_ins if f in families):
             stand_in = np.where(np.isnan(stand_in), values[:, list(families).index(name)], stand_in)
+        kinds = pd.Categorical(classes)
+        code = pd.Series(kinds.codes, index=classes.index).reindex(frame["unique_id"]).fillna(-1)
         return cls(
             families=tuple(families),
+            classes=tuple(str(name) for name in kinds.categories),
             y=frame["y"].to_numpy(dtype="float64"),
             values=values,
             stand_in=stand_in,
-            of_class=frame["unique_id"].map(classes).fillna("").astype(str).to_numpy(),
+            of_class=code.to_numpy().astype("int8"),
             origin=frame["origin"].to_numpy().astype("datetime64[D]").astype("int64"),
             series=frame["unique_id"].to_numpy(),
             stands_for=np.ones(len(frame)),
@@ -61,7 +66,11 @@ class Rows:
     def where(self, mask: np.ndarray) -> Rows:
         """The rows of a boolean mask."""
         parts = (self.y, self.values, self.stand_in, self.of_class, self.origin, self.series, self.stands_for)
-        return Rows(self.families, *(part[mask] for part in parts))
+        return Rows(self.families, self.classes, *(part[mask] for part in parts))
+
+    def in_class(self, name: str) -> np.ndarray:
+        """Which rows are of that demand class (boolean)."""
+        return np.asarray(self.of_class == (self.classes.index(name) if name in self.classes else -1))
 
     @cached_property
     def made_by(self) -> np.ndarray:
