@@ -28,6 +28,10 @@ PATHS = (
     ),
     SeeingPath("refresh", "services.training.train_version", "as search", "as search; the spec is the champion's"),
     SeeingPath(
+        "backtest", "services.backtesting.run_backtest", "the window it is handed",
+        "demand and plans up to train_end; what is forecast from an origin has seen nothing after it",
+    ),
+    SeeingPath(
         "evaluation", "services.evaluating.perform", "evaluation window", "demand and plans up to train_end",
     ),
     SeeingPath(
@@ -82,8 +86,9 @@ USES: dict[str, str] = {
     "forecasting/services/demand_sink.py::_upsert_future uses forecasting_knownfuture": "load",
     "forecasting/services/demand_sink.py::_write_demand uses forecasting_demand": "load",
     "forecasting/services/demand_sink.py::load_demand uses forecasting_demand": "load",
-    "forecasting/services/evaluating.py::perform uses load_training": "evaluation",
-    "forecasting/services/evaluating.py::perform uses rolling_table": "evaluation",
+    "forecasting/services/backtesting.py::run_backtest uses config_backtest": "backtest",
+    "forecasting/services/backtesting.py::run_backtest uses load_training": "backtest",
+    "forecasting/services/evaluating.py::_table uses run_backtest": "evaluation",
     "forecasting/services/explaining.py::explain_point uses load_series": "explain",
     "forecasting/services/exporting.py::_query uses forecast_daily": "show",
     "forecasting/services/gate.py::_compare uses evaluate": "gate",

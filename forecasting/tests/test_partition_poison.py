@@ -23,10 +23,12 @@ from pytest_django import DjangoDbBlocker
 
 from forecasting.engine.families import lightgbm
 from forecasting.engine.panel import Panel
+from forecasting.engine.train import SearchConfig
 from forecasting.engine.types import TrainingWindow
 from forecasting.models import ForecastSet, ModelVersion, Series
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.artifacts import load_fit
+from forecasting.services.backtesting import run_backtest
 from forecasting.services.evaluating import evaluate_inline
 from forecasting.services.explaining import explain_point, point_of
 from forecasting.services.gate import judge_candidate
@@ -273,6 +275,13 @@ def _door(world: World) -> Any:
     return [loaded.window, loaded.panel, load_panel(window), load_series(window, one, ahead=HORIZON)]
 
 
+def _backtest(world: World) -> Any:
+    window = plan_window(as_of=AS_OF, mode="evaluation")
+    made = run_backtest(window=window, config=SearchConfig(families=("seasonal_naive", "lightgbm"), horizon=HORIZON))
+    result = made.backtest
+    return [made.window, made.classes.to_dict(), made.static, made.values, result.frame, result.scales, result.declined]
+
+
 def _days(base: date, more: int) -> date:
     return base + timedelta(days=more)
 
@@ -283,6 +292,7 @@ PROBES = (
     Probe("search", "serving", lambda world: _whole_version(_search(world)), AS_OF, _days(AS_OF, HORIZON)),
     Probe("refresh", "judged", lambda world: _judged_side(_refresh(world)), TRAIN_END, TRAIN_END),
     Probe("refresh", "serving", lambda world: _whole_version(_refresh(world)), AS_OF, _days(AS_OF, HORIZON)),
+    Probe("backtest", "outcome", _backtest, TRAIN_END, TRAIN_END),
     Probe("evaluation", "report", lambda world: evaluate_inline(as_of=AS_OF, families=FAMILIES, origins=2,
                                                                 horizon=HORIZON).report, TRAIN_END, TRAIN_END),
     Probe("strategy", "report", lambda world: cycle_inline(as_of=AS_OF, families=FAMILIES, origins=2,
