@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from forecasting.engine.synthetic import REGRESSORS, RetailShape, retail
 from forecasting.engine.types import RegressorSet
 
 FIRST = date(2023, 3, 1)
-Rows = list[dict[str, object]]
+Rows = list[dict[str, Any]]
 
 
 def generated(seed: int, step: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -39,9 +40,10 @@ def generated(seed: int, step: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def walked(frame: pd.DataFrame, plan: pd.DataFrame, last: date, step: int, missing: str) -> tuple[Rows, Rows]:
     """History and known future, one day after the other."""
-    given = {(row.unique_id, row.ds): row for row in frame.itertuples() if row.ds <= last}
-    planned = {(row.unique_id, row.ds): row.promo for row in plan.itertuples()}
-    history, known = [], []
+    given: dict[Any, Any] = {(row.unique_id, row.ds): row for row in frame.itertuples() if row.ds <= last}
+    planned: dict[Any, Any] = {(row.unique_id, row.ds): row.promo for row in plan.itertuples()}
+    history: Rows = []
+    known: list[tuple[int, date, float]] = []
     for series in sorted({key[0] for key in given}):
         own = {day: row for (one, day), row in given.items() if one == series}
         sales = [day for day, row in own.items() if row.y > 0 and not row.censored]
@@ -61,9 +63,8 @@ def walked(frame: pd.DataFrame, plan: pd.DataFrame, last: date, step: int, missi
                             "closed": closed, "promo": promo})  # fmt: skip
             known.append((series, day, promo))
             day += timedelta(days=step)
-    return history, [
-        dict(zip(("unique_id", "ds", "promo"), row, strict=True)) for row in sorted(known, key=lambda r: r[:2])
-    ]
+    names = ("unique_id", "ds", "promo")
+    return history, [dict(zip(names, row, strict=True)) for row in sorted(known, key=lambda row: row[:2])]
 
 
 @pytest.mark.parametrize("missing", ["zero", "closed", "unknown"])
@@ -82,6 +83,7 @@ def test_build_panel__generated_rows__are_what_walking_day_by_day_gives(seed: in
         end=last,
     )
     history, known = walked(frame, plan, last, step, missing)
+    assert panel.future is not None
     for made, expected in ((panel.history, history), (panel.future, known)):
         table = pd.DataFrame(expected).astype({"ds": "datetime64[ns]"})
         pd.testing.assert_frame_equal(made, table, check_exact=True)
