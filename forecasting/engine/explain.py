@@ -101,7 +101,8 @@ def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int
     """Forecast one series again, as `FittedModel.forecast` does, and take step `h` of `horizon` (default the spec's)
     apart. Nothing is refitted.
 
-    panel: the history up to the forecast's origin; the series alone is enough. Raises NotExplainable, MissingRegressor.
+    panel: the history up to the forecast's origin; the series alone is enough, or all where `fitted.reconciles`.
+    Raises NotExplainable, MissingRegressor.
     """
     steps = horizon or fitted.spec.horizon
     if not 1 <= h <= steps:
@@ -110,7 +111,7 @@ def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int
     if not len(own.history):
         raise NotExplainable(f"Series {series} has no history up to the day that the forecast starts from.")
     watched = {name: _Watched(_recording(part)) for name, part in fitted.parts.items()}
-    made = replace(fitted, parts=watched).forecast(own, steps)
+    made = replace(fitted, parts=watched, hierarchy=None).forecast(own, steps)
     row = made.iloc[h - 1]
     values = {name: part.at(h, steps) for name, part in watched.items()}
     shares = _shares(fitted, own, series, values)
@@ -119,6 +120,11 @@ def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int
     note = ""
     if not _close(mixed, float(row["yhat"])):
         note = f"The families together said {mixed:,.1f}; it was kept within what the history makes plausible."
+    if fitted.reconciles:
+        whole = fitted.forecast(panel, steps)
+        made = whole.loc[whole["unique_id"] == series].reset_index(drop=True)
+        note = " ".join(filter(None, (note, _agreed(float(row["yhat"]), float(made["yhat"].iloc[h - 1])))))
+        row = made.iloc[h - 1]
     return Explanation(
         series=series,
         day=row["ds"].date(),
@@ -127,6 +133,13 @@ def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int
         path=tuple(float(y) for y in made["yhat"]),
         members=tuple(members),
         note=note,
+    )
+
+
+def _agreed(before: float, after: float) -> str:
+    return (
+        f"The reasons below give {before:,.1f}; that the forecasts of the total, the stores and the categories have to "
+        f"agree with those of the series makes it {after:,.1f}."
     )
 
 

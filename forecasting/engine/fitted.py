@@ -49,6 +49,12 @@ class FittedModel:
     hierarchy: Hierarchy | None = None
 
     @property
+    def reconciles(self) -> bool:
+        """Whether the levels above the series change their forecasts; that of one series then needs all of them."""
+        hierarchy = self.hierarchy
+        return self.spec.reconciliation == MINT and hierarchy is not None and hierarchy.own is not None
+
+    @property
     def declined(self) -> pd.DataFrame:
         """unique_id, family, reason of every series a family declined."""
         tables = [part.declined.assign(family=name) for name, part in self.parts.items()]
@@ -82,7 +88,7 @@ class FittedModel:
         made = combine(frame, self.spec.weights, classes)
         frame = frame[["unique_id", "ds", "h"]].join(made)
         capped, frame["yhat"] = made_by_cut(frame["family"], over), np.nan_to_num(frame["yhat"].to_numpy(), nan=0.0)
-        if self.hierarchy is not None and self.spec.reconciliation == MINT:
+        if self.hierarchy is not None and self.reconciles:
             agreed = np.asarray(self.hierarchy.agree(frame, panel), dtype="float64")
             capped, frame["yhat"] = capped | (agreed > limit), np.nan_to_num(bounded(agreed, limit), nan=0.0)
         frame = flagged(self._flagged(frame, panel), capped, known)

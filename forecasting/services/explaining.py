@@ -12,7 +12,7 @@ from forecasting.models import ForecastPath
 from forecasting.selectors import ForecastPoint, path_points
 from forecasting.services.artifacts import load_fit
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.loading import load_series, plan_window
+from forecasting.services.loading import load_panel, load_series, plan_window
 from ledger.errors import DomainError
 
 _SAME = 1e-9  # relative; another machine's mathematical library may differ in the last bits
@@ -37,7 +37,8 @@ def point_of(path: ForecastPath, day: date | None) -> ForecastPoint | None:
 
 
 def explain_point(path: ForecastPath, point: ForecastPoint) -> ForecastReasons:
-    """Take one step of a stored path apart. Nothing is refitted or written; one series is read, up to the origin.
+    """Take one step of a stored path apart. Nothing is refitted or written; one series is read, up to the origin (all
+    of them, where the levels above change the forecasts of the series).
 
     The serving fit's files are verified first, then the whole path is made again from the same days. Where it is not
     the stored path (the data or the plan were corrected since, or a file is damaged), that is said instead.
@@ -48,7 +49,8 @@ def explain_point(path: ForecastPath, point: ForecastPoint) -> ForecastReasons:
         window = plan_window(as_of=made.origin_date, mode="serving")
         fitted = load_fit(made.version, "serving")
         with engine_errors():
-            panel = load_series(window, path.series_id, ahead=len(path.yhat))
+            ahead, key = len(path.yhat), path.series_id
+            panel = load_panel(window, ahead=ahead) if fitted.reconciles else load_series(window, key, ahead=ahead)
             found = explain(fitted, panel, path.series_id, point.horizon, len(path.yhat))
     except DomainError as error:
         return ForecastReasons(path, point, None, str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -13,11 +14,24 @@ from django.db import connection
 from django_tenants.utils import tenant_context
 
 from forecasting import selectors
-from forecasting.models import ForecastNodePath, ForecastPath, ForecastSet, ModelArtifact, Series
+from forecasting.engine.types import MINT
+from forecasting.engine.types import ModelSpec as SpecBody
+from forecasting.models import (
+    ForecastNodePath,
+    ForecastPath,
+    ForecastSet,
+    ModelArtifact,
+    ModelSpec,
+    ModelVersion,
+    Series,
+)
 from forecasting.services.artifacts import load_fit
+from forecasting.services.explaining import explain_point
 from forecasting.services.exporting import TOTAL_COLUMNS
 from forecasting.services.hierarchy import what_does_not_add_up
+from forecasting.services.loading import load_panel, plan_window
 from forecasting.services.publishing import forecast_version
+from forecasting.tests.factories import make_candidate, promote
 from forecasting.tests.synthetic import LAST, load, make_demand, train
 
 
@@ -104,6 +118,37 @@ def test_version__its_calibration_of_the_totals__is_a_file_under_a_hash(alpha):
         assert version.manifest[role]["files"]["hierarchy.json"] == row.sha256
     found = load_fit(version).hierarchy
     assert found is not None and found.nodes[0] == ("total", "")
+
+
+@pytest.fixture
+def minted(alpha, few_rounds) -> ForecastSet:
+    """The forecasts of a version whose approved spec reconciles by MinT."""
+    load(make_demand(stores=2, products=4))
+    body = SpecBody(("lightgbm", "seasonal_naive"), horizon=7, reconciliation=MINT)
+    spec = ModelSpec.objects.create(sha256=body.sha256, label=body.label, body=body.to_json())
+    approved = make_candidate(as_of=LAST - timedelta(days=20), series=list(Series.objects.all()), horizon=7)
+    ModelVersion.objects.filter(pk=approved.pk).update(spec=spec)
+    promote(approved)
+    return forecast_version(ctx=None, version=train(mode="refresh"))
+
+
+def test_forecast_version__spec_reconciles_by_mint__series_and_levels_agree_and_say_why(minted: ForecastSet):
+    fitted = load_fit(minted.version)
+    assert fitted.reconciles and fitted.spec.reconciliation == MINT
+    assert what_does_not_add_up(minted) == []
+    panel = load_panel(plan_window(mode="serving"), ahead=7)
+    plain = replace(fitted, hierarchy=None).forecast(panel, 7)
+    path = minted.paths.order_by("pk").first()
+    assert path is not None
+    before = plain.loc[plain["unique_id"] == path.series_id, "yhat"].tolist()
+    assert path.yhat != pytest.approx(before, rel=1e-6), "MinT changed the series"
+    reasons = explain_point(path, selectors.path_points(path)[2])
+    assert reasons.why_not == "" and reasons.explanation is not None
+    assert list(reasons.explanation.path) == path.yhat
+    assert (
+        f"give {before[2]:,.1f}" in reasons.explanation.note
+        and f"makes it {path.yhat[2]:,.1f}" in reasons.explanation.note
+    )
 
 
 def test_export_forecasts__a_level__the_stored_figures_with_every_digit(alpha, tmp_path):
