@@ -163,15 +163,20 @@ def _growth(rows: pd.DataFrame, panel: Panel) -> pd.Series:
 def _lowest(rows: pd.DataFrame, panel: Panel, horizon: int) -> pd.Series:
     """Least mean of `horizon` steps in a row in the last half year, of observed steps; NaN where there are too few."""
     reach = max(LOWEST_STEPS[panel.grain], 2 * horizon)
-    rows = rows.loc[rows["ds"] > rows["ds"].max() - reach * panel.step]
-    ids, y = rows["unique_id"].to_numpy(), rows["y"].to_numpy(dtype="float64")
-    empty = pd.Series(np.nan, index=pd.Index(panel.ids, name="unique_id"))
-    if len(y) < horizon:
-        return empty
-    known = np.isfinite(y)
-    sums = np.concatenate(([0.0], np.cumsum(np.where(known, y, 0.0))))
-    counts = np.concatenate(([0], np.cumsum(known)))
-    total, n = sums[horizon:] - sums[:-horizon], counts[horizon:] - counts[:-horizon]
-    whole = (ids[horizon - 1 :] == ids[: len(ids) - horizon + 1]) & (2 * n >= horizon)
-    mean = pd.Series(np.maximum(total[whole], 0.0) / n[whole], index=ids[horizon - 1 :][whole])
-    return mean.groupby(level=0).min().reindex(empty.index)
+    back = ((rows["ds"].max() - rows["ds"]) // panel.step).to_numpy()
+    recent = back < reach
+    # Series by steps, each summed on its own: what one series sold is no rounding error of another's.
+    grid = np.full((len(panel.ids), reach), np.nan)
+    sizes = np.diff(np.append(_starts(panel), len(back)))
+    grid[np.repeat(np.arange(len(sizes)), sizes)[recent], reach - 1 - back[recent]] = rows["y"].to_numpy()[recent]
+    known, started = np.isfinite(grid), np.maximum.accumulate(np.isfinite(grid), axis=1)
+    total, n = (_in_a_row(np.where(known, grid, 0.0), horizon), _in_a_row(known.astype("float64"), horizon))
+    whole = started[:, : reach - horizon + 1] & (2 * n >= horizon)
+    mean = np.where(whole, np.maximum(total, 0.0) / np.where(n > 0, n, 1.0), np.inf).min(axis=1)
+    return pd.Series(np.where(np.isinf(mean), np.nan, mean), index=pd.Index(panel.ids, name="unique_id"))
+
+
+def _in_a_row(values: np.ndarray, steps: int) -> np.ndarray:
+    """Sums of `steps` columns in a row."""
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+    return np.asarray(sums[:, steps:] - sums[:, :-steps])
