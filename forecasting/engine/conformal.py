@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,20 +59,21 @@ class Calibration:
         rows = frame.loc[~frame["censored"] & frame["y"].notna() & frame["yhat"].notna()].reset_index(drop=True)
         if not len(rows):
             raise NoResiduals
-        rows = rows.assign(residual=rows["y"] - rows["yhat"], demand_class=rows["unique_id"].map(classes).fillna(ANY))
+        rows = rows.assign(residual=rows["y"] - rows["yhat"])
         rows["absolute"] = rows["residual"].abs()
         sigma, level, curve = _series_scales(rows)
         scale = _held_out_scale(rows, curve)
-        normal = (rows["residual"] / scale).to_numpy()
-        week = ((rows["h"] - 1) // week_steps + 1).astype(str).to_numpy()
-        of_class = rows["demand_class"].to_numpy().astype(str)
+        residual, h = rows["residual"].to_numpy(), rows["h"].to_numpy()
+        groups = _Groups.of(rows["unique_id"], classes)
+        week = (h - 1) // week_steps + 1
         weeks = {
-            w: _by_class(normal[week == w], of_class[week == w], MIN_RESIDUALS) for w in sorted(set(week), key=int)
+            str(int(w)): groups.quantiles((residual / scale)[week == w], week == w, MIN_RESIDUALS)
+            for w in np.unique(week)
         }
         return cls(
             grid=GRID,
             weeks=weeks,
-            sums=_sums(rows.assign(scale=scale)),
+            sums=_sums(rows, residual, scale, groups),
             sigma=_texts(sigma, float),
             level=_texts(level, float),
             classes=_texts(classes.reindex(sigma.index).fillna(ANY), str),
@@ -81,43 +83,56 @@ class Calibration:
             residuals=len(rows),
         )
 
+    @cached_property
+    def _known(self) -> tuple[pd.Index, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
+        """Series, their sigma, level and class (as a position in the names given) as arrays."""
+        ids = [int(k) for k in self.sigma]
+        names = (ANY, *sorted(set(self.classes.values()) - {ANY}))
+        position = {name: number for number, name in enumerate(names)}
+        code = np.array([position[self.classes.get(str(k), ANY)] for k in ids], dtype="int64")
+        sigma = np.array(list(self.sigma.values()), dtype="float64")
+        level = np.array([self.level[k] for k in self.sigma], dtype="float64")
+        return pd.Index(ids), sigma, level, names, code
+
     def scale(self, frame: pd.DataFrame) -> np.ndarray:
         """Scale of each row (unique_id, yhat), in units; wider where the series was not in the backtest."""
-        ids = frame["unique_id"].to_numpy()
+        ids, sigmas, levels, _, _ = self._known
         yhat = frame["yhat"].to_numpy(dtype="float64")
-        own = {int(k): v for k, v in self.sigma.items()}
-        middle = {int(k): v for k, v in self.level.items()}
-        sigma = pd.Series(ids).map(own).to_numpy(dtype="float64")
-        level = pd.Series(ids).map(middle).to_numpy(dtype="float64")
-        mean = frame.groupby("unique_id")["yhat"].transform("mean").to_numpy(dtype="float64")
-        guessed = COLD_START_FACTOR * _curve(self.curve, mean)
-        level = np.where(np.isnan(sigma), mean, level)
-        return np.asarray(np.where(np.isnan(sigma), guessed, sigma) * _shape(yhat, level))
+        at = ids.get_indexer(pd.Index(frame["unique_id"]))
+        new = at < 0
+        sigma, level = sigmas[at], levels[at]
+        if new.any():
+            mean = frame["yhat"].groupby(frame["unique_id"]).transform("mean").to_numpy(dtype="float64")[new]
+            sigma[new], level[new] = COLD_START_FACTOR * _curve(self.curve, mean), mean
+        return np.asarray(sigma * _shape(yhat, level))
 
     def quantiles(self, frame: pd.DataFrame, probabilities: tuple[float, ...] | None = None) -> pd.DataFrame:
         """Quantiles of each row (unique_id, h, yhat): one column per probability, never below zero, non-decreasing."""
         wanted = probabilities or self.grid
         scale = self.scale(frame)
-        week = ((frame["h"].to_numpy() - 1) // self.week_steps + 1).astype(int)
+        week = (frame["h"].to_numpy() - 1) // self.week_steps + 1
         last = max(int(w) for w in self.weeks)
         scale = scale * self.growth ** np.maximum(week - last, 0)
-        key = np.minimum(week, last)
-        of_class = self._classes_of(frame["unique_id"])
-        out = np.empty((len(frame), len(wanted)))
-        for w in np.unique(key):
-            for name in set(of_class[key == w]):
-                rows = (key == w) & (of_class == name)
-                table = self.weeks[str(w)]
-                values = np.interp(wanted, self.grid, table.get(name, table[ANY]))
-                out[rows] = values[None, :]
-        out = frame["yhat"].to_numpy(dtype="float64")[:, None] + out * scale[:, None]
-        return pd.DataFrame(
-            np.maximum.accumulate(np.maximum(out, 0.0), axis=1), index=frame.index, columns=list(wanted)
+        names, code = self._classes_of(frame["unique_id"])
+        number = {int(w): position for position, w in enumerate(self.weeks)}
+        table = np.array(
+            [[np.interp(wanted, self.grid, row.get(name, row[ANY])) for name in names] for row in self.weeks.values()]
         )
+        at = np.zeros(last + 1, dtype="int64")  # a week without residuals of its own takes those of the one before
+        for w in range(1, last + 1):
+            at[w] = number.get(w, at[w - 1])
+        out = table[at[np.minimum(week, last)], code]
+        out *= scale[:, None]
+        out += frame["yhat"].to_numpy(dtype="float64")[:, None]
+        np.maximum(out, 0.0, out=out)
+        np.maximum.accumulate(out, axis=1, out=out)
+        return pd.DataFrame(out, index=frame.index, columns=list(wanted))
 
-    def _classes_of(self, ids: pd.Series) -> np.ndarray:
-        known = {int(k): v for k, v in self.classes.items()}
-        return ids.map(known).fillna(ANY).to_numpy().astype(str)
+    def _classes_of(self, ids: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
+        """Names of the classes, and the position of each row's in them; a series that is not known is of "*"."""
+        known, _, _, names, code = self._known
+        at = known.get_indexer(pd.Index(ids))
+        return names, np.where(at < 0, 0, code[at])
 
     def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame` (unique_id, h, yhat) with lo80, hi80, lo95, hi95: 0 <= lo95 <= lo80 <= yhat <= hi80 <= hi95."""
@@ -149,10 +164,10 @@ class Calibration:
             ratio = total["unique_id"].map(critical_ratio).to_numpy(dtype="float64")
         else:
             ratio = np.full(len(total), float(critical_ratio))
-        of_class = self._classes_of(total["unique_id"])
+        names, code = self._classes_of(total["unique_id"])
         shift = np.zeros(len(total))
-        for name in set(of_class):
-            rows = of_class == name
+        for number, name in enumerate(names):
+            rows = code == number
             shift[rows] = np.interp(ratio[rows], self.grid, table.get(name, table[ANY]))
         quantity = np.maximum(total["yhat"].to_numpy() + shift * spread, 0.0)
         return total[keys].assign(quantity=quantity)
@@ -209,7 +224,7 @@ def _shrunk(absolute: pd.Series, level: pd.Series, n: pd.Series, curve: tuple[fl
     return pd.Series(np.exp(log), index=absolute.index)
 
 
-def _held_out_scale(rows: pd.DataFrame, curve: tuple[float, float]) -> pd.Series:
+def _held_out_scale(rows: pd.DataFrame, curve: tuple[float, float]) -> np.ndarray:
     """Scale of each residual from the series' other origins, so that a residual does not set its own scale."""
     path = rows.groupby(["unique_id", "origin"])[["absolute", "yhat"]].agg(["sum", "size"])
     path.columns = pd.Index(["absolute", "n", "yhat", "_"])
@@ -222,9 +237,9 @@ def _held_out_scale(rows: pd.DataFrame, curve: tuple[float, float]) -> pd.Series
         ~alone, pd.Series(_curve(curve, level), level.index)
     )
     sigma = _shrunk(absolute, level, n, curve)
-    key = pd.MultiIndex.from_frame(rows[["unique_id", "origin"]])
-    shape = _shape(rows["yhat"].to_numpy(), level.reindex(key).to_numpy())
-    return pd.Series(sigma.reindex(key).to_numpy() * shape, index=rows.index)
+    by_path = rows.groupby(["unique_id", "origin"]).ngroup().to_numpy()  # numbered in the order of the groups above
+    shape = _shape(rows["yhat"].to_numpy(), level.to_numpy()[by_path])
+    return np.asarray(sigma.to_numpy()[by_path] * shape)
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, ...]:
@@ -235,31 +250,48 @@ def _quantiles(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(v) for v in np.maximum.accumulate(np.quantile(values, np.where(grid == 0.5, 0.5, spread))))
 
 
-def _by_class(values: np.ndarray, classes: np.ndarray, least: int) -> dict[str, tuple[float, ...]]:
-    out = {ANY: _quantiles(values)}
-    for name in sorted(set(classes)):
-        if (classes == name).sum() >= least:
-            out[name] = _quantiles(values[classes == name])
-    return out
+@dataclass(frozen=True)
+class _Groups:
+    """The demand class of each row, as a position in `names`."""
+
+    names: tuple[str, ...]
+    code: np.ndarray
+
+    @classmethod
+    def of(cls, ids: pd.Series, classes: pd.Series) -> _Groups:
+        known = classes.fillna(ANY).astype(str)
+        names = sorted({ANY, *known})
+        number = known.map({name: position for position, name in enumerate(names)})
+        code = number.reindex(ids).fillna(names.index(ANY))
+        return cls(tuple(names), code.to_numpy().astype("int8"))
+
+    def quantiles(self, values: np.ndarray, mask: np.ndarray, least: int) -> dict[str, tuple[float, ...]]:
+        """Quantiles of the values of all rows of the mask ("*"), and of each class that has at least so many."""
+        code, out = self.code[mask], {ANY: _quantiles(values)}
+        for number, name in enumerate(self.names):
+            here = code == number
+            if name != ANY and int(here.sum()) >= least:
+                out[name] = _quantiles(values[here])
+        return out
 
 
-def _sums(rows: pd.DataFrame) -> dict[str, dict[str, tuple[float, ...]]]:
+def _sums(rows: pd.DataFrame, residual: np.ndarray, scale: np.ndarray, groups: _Groups) -> dict[str, Any]:
     """Residuals of the sum over the first L steps, by sqrt(L) times the mean scale, for each L that occurs."""
-    rows = rows.sort_values(["unique_id", "origin", "h"], kind="stable")
-    by = rows.groupby(["unique_id", "origin"], sort=False)
-    count, residual, scale = by.cumcount() + 1, by["residual"].cumsum(), by["scale"].cumsum()
-    complete = (count == rows["h"]).to_numpy()
-    normal = (residual / (np.sqrt(count) * (scale / count))).to_numpy()
+    order = np.lexsort((rows["h"], rows["origin"].astype("int64"), rows["unique_id"]))
+    series, origin, h = (rows[key].to_numpy()[order] for key in ("unique_id", "origin", "h"))
+    first = np.r_[True, (series[1:] != series[:-1]) | (origin[1:] != origin[:-1])]
+    path = np.cumsum(first) - 1
+    begin = np.flatnonzero(first)[path]
+    count = np.arange(len(h)) - begin + 1
+    by_path = pd.DataFrame({"residual": residual[order], "scale": scale[order]}).groupby(path).cumsum().to_numpy()
+    normal = by_path[:, 0] / (np.sqrt(count) * (by_path[:, 1] / count))
+    ordered, complete = _Groups(groups.names, groups.code[order]), count == h
     out = {}
-    for steps in sorted(set(rows["h"])):
-        here = complete & (rows["h"] == steps).to_numpy()
+    for steps in np.unique(h):
+        here = complete & (h == steps)
         if here.any():
-            out[str(int(steps))] = _by_class(normal[here], rows["demand_class"].to_numpy().astype(str)[here], MIN_SUMS)
-    if not out:
-        out["1"] = _by_class(
-            (rows["residual"] / rows["scale"]).to_numpy(), rows["demand_class"].to_numpy().astype(str), MIN_SUMS
-        )
-    return out
+            out[str(int(steps))] = ordered.quantiles(normal[here], here, MIN_SUMS)
+    return out or {"1": groups.quantiles(residual / scale, np.ones(len(residual), dtype=bool), MIN_SUMS)}
 
 
 def _growth(weeks: Mapping[str, Mapping[str, tuple[float, ...]]]) -> float:
