@@ -37,7 +37,10 @@ class Score:
         return cls(data["value"], data["n"], data["reason"])
 
 
-def ratio(numerator: float, denominator: float, n: int, what: str = "the sum of actuals is zero") -> Score:
+ZERO = "the sum of actuals is zero"
+
+
+def ratio(numerator: float, denominator: float, n: int, what: str = ZERO) -> Score:
     """numerator / denominator, or None with the reason."""
     if n == 0:
         return Score(None, 0, NO_ROWS)
@@ -105,17 +108,16 @@ def score_frame(
     grid = None if quantiles is None else quantiles.to_numpy(dtype="float64")[known]
     levels = None if quantiles is None else np.asarray(quantiles.columns, dtype="float64")
     table = table.loc[known].reset_index(drop=True)
-
-    def scored(mask: np.ndarray) -> dict[str, Score]:
-        return _scores(table.loc[mask], None if grid is None else grid[mask], levels)
+    rows = _Rows.of(table, grid, levels)
 
     def grouped(key: pd.Series) -> dict[str, dict[str, Score]]:
-        names = key.astype(str).to_numpy()
-        return {name: scored(names == name) for name in sorted(set(names))}
+        code, found = pd.factorize(key, use_na_sentinel=False)
+        names = [str(name) for name in found]
+        return dict(sorted(zip(names, _scores(rows, code, len(names)), strict=True)))
 
     weeks = ((table["h"] - 1) // week_steps + 1).astype("int64")
     return ScoreSet(
-        overall=scored(np.ones(len(table), dtype=bool)),
+        overall=_scores(rows, np.zeros(len(table), dtype="int64"), 1)[0],
         by_week=grouped(weeks),
         by_class={} if classes is None else grouped(table["unique_id"].map(classes)),
         by_store={} if stores is None else grouped(table["unique_id"].map(stores)),
@@ -125,80 +127,128 @@ def score_frame(
     )
 
 
-def _scores(rows: pd.DataFrame, grid: np.ndarray | None, levels: np.ndarray | None) -> dict[str, Score]:
-    y, yhat = rows["y"].to_numpy(), rows["yhat"].to_numpy()
-    total, n = float(np.abs(y).sum()), len(rows)
-    out = {
-        "wape": ratio(float(np.abs(y - yhat).sum()), total, n),
-        "bias": ratio(float((yhat - y).sum()), total, n),
-        **_scaled(rows, y, yhat),
-        **_intervals(rows, y),
-        "scrps": _scrps(y, grid, levels),
-        "fva": Score(None, n, "no seasonal-naive forecast of the same rows"),
+@dataclass(frozen=True)
+class _Rows:
+    """What the scores need of each row, measured once; the groups only add it up. None where the forecasts lack it.
+
+    path: number of the series at its origin. inside: level -> whether the actual lies in the interval. pinball: mean
+    over the stored quantiles.
+    """
+
+    y: np.ndarray
+    error: np.ndarray
+    path: np.ndarray
+    rmsse_scale: np.ndarray
+    mase_scale: np.ndarray
+    weight: np.ndarray
+    inside: Mapping[int, np.ndarray]
+    interval: np.ndarray | None
+    pinball: np.ndarray | None
+    naive: np.ndarray | None
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, grid: np.ndarray | None, levels: np.ndarray | None) -> _Rows:
+        """From known rows with their scales; grid: rows × quantiles at `levels`."""
+        y, interval = table["y"].to_numpy(dtype="float64"), None
+        inside = {}
+        for level in (80, 95):
+            if f"lo{level}" in table.columns:
+                low, high = table[f"lo{level}"].to_numpy(), table[f"hi{level}"].to_numpy()
+                inside[level] = (y >= low) & (y <= high)
+                if level == 80:
+                    interval = (high - low) + 10.0 * np.maximum(low - y, 0) + 10.0 * np.maximum(y - high, 0)
+        series, origin = (pd.factorize(table[key])[0].astype("int64") for key in ("unique_id", "origin"))
+        return cls(
+            y=y,
+            error=table["yhat"].to_numpy(dtype="float64") - y,
+            path=series * (int(origin.max(initial=0)) + 1) + origin,
+            rmsse_scale=table["rmsse_scale"].to_numpy(dtype="float64"),
+            mase_scale=table["mase_scale"].to_numpy(dtype="float64"),
+            weight=table["weight"].to_numpy(dtype="float64"),
+            inside=inside,
+            interval=interval,
+            pinball=None if grid is None or levels is None else _pinball(y, grid, levels),
+            naive=table["naive"].to_numpy(dtype="float64") if "naive" in table.columns else None,
+        )
+
+
+def _pinball(y: np.ndarray, grid: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Mean pinball loss of each row over the quantiles of `grid` (rows × levels)."""
+    total = np.zeros(len(y))
+    for level, column in zip(levels, grid.T, strict=True):
+        off = y - column
+        total += np.maximum(level * off, (level - 1.0) * off)
+    return total / len(levels)
+
+
+def _scores(rows: _Rows, code: np.ndarray, groups: int) -> list[dict[str, Score]]:
+    """All scores of each group of rows; code: the group of each row, 0 … groups - 1."""
+
+    def total(values: np.ndarray, of: np.ndarray | slice = slice(None)) -> np.ndarray:
+        return np.bincount(code[of], values[of], minlength=groups)
+
+    n, actual, absolute = np.bincount(code, minlength=groups), total(np.abs(rows.y)), total(np.abs(rows.error))
+    table = {
+        "wape": _ratios(absolute, actual, n),
+        "bias": _ratios(total(rows.error), actual, n),
+        **_scaled(rows, code, groups),
     }
-    if "naive" in rows.columns:
-        out["fva"] = _fva(y, yhat, rows["naive"].to_numpy())
-    return {name: out[name] for name in SCORE_NAMES}
-
-
-def _scaled(rows: pd.DataFrame, y: np.ndarray, yhat: np.ndarray) -> dict[str, Score]:
-    """RMSSE, wRMSSE and MASE: per series and origin, over those whose training scale is above zero."""
-    errors = rows[["unique_id", "origin", "rmsse_scale", "mase_scale", "weight"]].assign(
-        square=(y - yhat) ** 2, absolute=np.abs(y - yhat)
-    )
-    paths = errors.groupby(["unique_id", "origin"], sort=True).mean()
-    no_scale = "no series has a training scale above zero"
-    root = paths.loc[paths["rmsse_scale"] > 0]
-    rmsse = (root["square"] / root["rmsse_scale"]) ** 0.5
-    mean = paths.loc[paths["mase_scale"] > 0]
-    mase = mean["absolute"] / mean["mase_scale"]
-    weight = float(root["weight"].sum())
-
-    def average(values: pd.Series) -> Score:
-        return ratio(float(values.sum()), len(values), len(values) or len(paths), no_scale)
-
-    return {
-        "rmsse": average(rmsse),
-        "wrmsse": ratio(
-            float((rmsse * root["weight"]).sum()), weight, len(paths), no_scale if not len(root) else "weights are zero"
-        ),
-        "mase": average(mase),
-    }
-
-
-def _intervals(rows: pd.DataFrame, y: np.ndarray) -> dict[str, Score]:
-    out = {}
+    no_interval, no_grid = "the forecasts have no interval", "the forecasts have no stored quantiles"
     for level in (80, 95):
-        if f"lo{level}" not in rows.columns:
-            out[f"coverage{level}"] = Score(None, len(rows), "the forecasts have no interval")
-            continue
-        inside = (y >= rows[f"lo{level}"].to_numpy()) & (y <= rows[f"hi{level}"].to_numpy())
-        out[f"coverage{level}"] = ratio(float(inside.sum()), len(rows), len(rows))
-    if "lo80" not in rows.columns:
-        return {**out, "winkler80": Score(None, len(rows), "the forecasts have no interval")}
-    low, high = rows["lo80"].to_numpy(), rows["hi80"].to_numpy()
-    interval = (high - low) + 10.0 * np.maximum(low - y, 0) + 10.0 * np.maximum(y - high, 0)
-    scale = rows["mase_scale"].to_numpy()
-    usable = scale > 0
-    scaled = interval[usable] / scale[usable]
-    reason = "no series has a seasonal-naive error above zero in training"
-    return {**out, "winkler80": ratio(float(scaled.sum()), int(usable.sum()), len(rows), reason)}
+        found = rows.inside.get(level)
+        table[f"coverage{level}"] = _absent(n, no_interval) if found is None else _ratios(total(found * 1.0), n, n)
+    table["winkler80"] = _absent(n, no_interval)
+    if rows.interval is not None:
+        usable = rows.mase_scale > 0
+        scaled = rows.interval / np.where(usable, rows.mase_scale, 1.0)
+        reason = "no series has a seasonal-naive error above zero in training"
+        table["winkler80"] = _ratios(total(scaled, usable), np.bincount(code[usable], minlength=groups), n, reason)
+    table["scrps"] = _absent(n, no_grid) if rows.pinball is None else _ratios(total(rows.pinball), actual, n)
+    table["fva"] = _absent(n, "no seasonal-naive forecast of the same rows")
+    if rows.naive is not None:
+        both = np.isfinite(rows.naive)
+        floor, own = total(np.abs(rows.y - rows.naive), both), total(np.abs(rows.error), both)
+        left = _ratios(own, floor, np.bincount(code[both], minlength=groups), "seasonal naive makes no error")
+        table["fva"] = [one if one.value is None else Score(1.0 - one.value, one.n) for one in left]
+    return [{name: table[name][group] for name in SCORE_NAMES} for group in range(groups)]
 
 
-def _scrps(y: np.ndarray, grid: np.ndarray | None, levels: np.ndarray | None) -> Score:
-    """Mean pinball loss over the stored quantiles (times 2, so that it tends to the CRPS), by the mean of |y|."""
-    if grid is None or levels is None:
-        return Score(None, len(y), "the forecasts have no stored quantiles")
-    error = y[:, None] - grid
-    pinball = np.maximum(levels * error, (levels - 1.0) * error)
-    return ratio(float(pinball.mean(axis=1).sum()), float(np.abs(y).sum()), len(y))
+def _scaled(rows: _Rows, code: np.ndarray, groups: int) -> dict[str, list[Score]]:
+    """RMSSE, wRMSSE and MASE: per series and origin, over those whose training scale is above zero."""
+    key = code * (int(rows.path.max(initial=0)) + 1) + rows.path
+    path, begin = pd.factorize(key)[0], np.flatnonzero(~pd.Series(key).duplicated().to_numpy())
+    of_path, n = code[begin], np.bincount(path)
+    no_scale = "no series has a training scale above zero"
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.bincount(path, values, minlength=len(begin)) / n)
+
+    def total(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+        return np.bincount(of_path[usable], values[usable], minlength=groups)
+
+    paths, weight = np.bincount(of_path, minlength=groups), rows.weight[begin]
+    roots, means = rows.rmsse_scale[begin], rows.mase_scale[begin]
+    has_root, has_mean = roots > 0, means > 0
+    rmsse = np.sqrt(mean(rows.error**2) / np.where(has_root, roots, 1.0))
+    mase = mean(np.abs(rows.error)) / np.where(has_mean, means, 1.0)
+    rooted, meant = (np.bincount(of_path[there], minlength=groups) for there in (has_root, has_mean))
+    weighted = zip(total(rmsse * weight, has_root), total(weight, has_root), paths, rooted, strict=True)
+    return {
+        "rmsse": _ratios(total(rmsse, has_root), rooted, np.where(rooted, rooted, paths), no_scale),
+        "wrmsse": [
+            ratio(float(a), float(b), int(k), "weights are zero" if some else no_scale) for a, b, k, some in weighted
+        ],
+        "mase": _ratios(total(mase, has_mean), meant, np.where(meant, meant, paths), no_scale),
+    }
 
 
-def _fva(y: np.ndarray, yhat: np.ndarray, naive: np.ndarray) -> Score:
-    both = np.isfinite(naive)
-    error = float(np.abs(y - naive)[both].sum())
-    floor = ratio(float(np.abs(y - yhat)[both].sum()), error, int(both.sum()), "seasonal naive makes no error")
-    return floor if floor.value is None else Score(1.0 - floor.value, floor.n)
+def _ratios(over: np.ndarray, under: np.ndarray, n: np.ndarray, what: str = ZERO) -> list[Score]:
+    """`ratio` of each group."""
+    return [ratio(float(a), float(b), int(k), what) for a, b, k in zip(over, under, n, strict=True)]
+
+
+def _absent(n: np.ndarray, reason: str) -> list[Score]:
+    return [Score(None, int(k), reason) for k in n]
 
 
 def compare_families(
