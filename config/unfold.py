@@ -115,6 +115,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             "Models",
             _item("Versions", "model_training", "admin:forecasting_modelversion_changelist"),
+            _item("Strategy", "balance", "admin:forecasting_strategycycle_changelist"),
             _item("Champions", "trophy", "admin:forecasting_championassignment_changelist"),
             _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
             _item("Gate policy", "tune", "admin:forecasting_gatepolicy_changelist"),

@@ -79,7 +79,8 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Every point judged. `modes` are those between which the recommendation chooses, the simplest kind first.
+    """Every point judged. `modes` are those between which the recommendation chooses, the simplest kind first. absent:
+    families that declined every row; they are in no point.
 
     pairs: (one, other, keys of the points from one alone to the other alone). rows: known rows, with series and demand
     classes. losses: measure (wape, total_cost) -> key -> error or cost of each series.
@@ -88,6 +89,7 @@ class Sweep:
     points: tuple[SweepPoint, ...]
     pairs: tuple[tuple[str, str, tuple[str, ...]], ...]
     modes: tuple[str, ...]
+    absent: tuple[str, ...]
     origins: tuple[date, ...]
     horizon: int
     grain: str
@@ -119,6 +121,7 @@ class Sweep:
             "bootstrap": {"seed": self.seed, "resamples": self.resamples, "over": "series"},
             "pairs": [{"one": one, "other": other, "points": list(keys)} for one, other, keys in self.pairs],
             "modes": list(self.modes),
+            "absent": list(self.absent),
             "points": [point.to_json() for point in self.points],
         }
 
@@ -140,7 +143,8 @@ def sweep(
     backtest: of all families of `base`. classes: index unique_id. values: as from `business.unit_values`, of the
     training side. Raises NothingToSweep: fewer than two families or origins, or nothing sold.
     """
-    _require(backtest)
+    compared = backtest.families
+    backtest = _present(backtest)
     ground = Ground.of(
         backtest, classes, values, policy, grain=base.grain, week_steps=week_steps or {"D": 7, "W": 1}[base.grain]
     )
@@ -170,6 +174,7 @@ def sweep(
         points=points,
         pairs=tuple(_pairs(backtest.families)),
         modes=modes,
+        absent=tuple(name for name in compared if name not in backtest.families),
         origins=tuple(backtest.origins),
         horizon=backtest.horizon,
         grain=base.grain,
@@ -189,9 +194,15 @@ def sweep(
 # --- what is tried ----------------------------------------------------------------------------------------------------
 
 
-def _require(backtest: Backtest) -> None:
+def _present(backtest: Backtest) -> Backtest:
+    """The backtest without families that declined every row, if there is something to compare in it."""
     if len(backtest.families) < 2:
         raise NothingToSweep(f"{backtest.families[0]} is the only family", "Name at least one family beside it.")
+    families = tuple(name for name in backtest.families if backtest.frame[name].notna().any())
+    if len(families) < 2:
+        raise NothingToSweep(
+            f"no more than one of {', '.join(backtest.families)} made a forecast", "Compare more families."
+        )
     if len(backtest.origins) < 2:
         raise NothingToSweep(
             "there is one origin only", "Weights and intervals come from the other origins: ask for two or more."
@@ -201,6 +212,8 @@ def _require(backtest: Backtest) -> None:
         raise NothingToSweep(
             "nothing was sold on the days of these origins", "Ask for more origins, or load demand that sold."
         )
+    absent = [name for name in backtest.families if name not in families]
+    return replace(backtest, frame=backtest.frame.drop(columns=absent), families=families)
 
 
 def spec_families(weights: Weights, backtest: Backtest) -> tuple[str, ...]:

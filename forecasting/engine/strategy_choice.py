@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.bootstrap import Evidence, paired_bootstrap
+from forecasting.engine.bootstrap import MIN_SERIES, Evidence, paired_bootstrap, resampled_totals
 from forecasting.engine.strategy import COST, FITTED_PAIR, WAPE, Sweep, SweepPoint
 from forecasting.engine.strategy_figures import rounded
 from forecasting.engine.strategy_points import SINGLE
@@ -39,13 +39,27 @@ class Contender:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A relative change with its central 95% interval; the interval is None where there are too few series."""
+
+    change: float
+    low: float | None
+    high: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {name: rounded(value) for name, value in self.__dict__.items()}
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """What a cycle proposes.
 
     key: the point. measure: total_cost, or wape where costs are not known (`measure_why`). best: the mode with the
     least. single: the best single. mixture: the one proposed, else the best (None where none may be chosen), and its
     change of the measure from the best single. lowest: the point of the sweep with the least, found by looking at the
-    origins that it is judged on, and its change from what is proposed.
+    origins that it is judged on, and its change from what is proposed. beside_single: key of every point -> change of
+    the measure from the best single, paired over series.
     """
 
     key: str
@@ -58,6 +72,7 @@ class Recommendation:
     lowest: str
     lowest_against: Evidence | None
     contenders: tuple[Contender, ...]
+    beside_single: Mapping[str, Change]
     sentence: str
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +83,7 @@ class Recommendation:
             "mixture_against_single": None if between is None else _evidence(between),
             "lowest_against": None if lowest is None else _evidence(lowest),
             "contenders": [one.to_json() for one in self.contenders],
+            "beside_single": {key: one.to_json() for key, one in self.beside_single.items()},
             "sentence": self.sentence,
         }
 
@@ -93,7 +109,7 @@ def recommend(sweep: Sweep) -> Recommendation:
         else min((one for one in order if one.key in gains), key=lambda one: _value(one, measure), default=None)
     )
     between = None if mixture is None else gains[mixture.key]
-    lowest = min(sweep.points, key=lambda one: (_value(one, measure), one.key))
+    lowest = min(sweep.points, key=lambda one: (rounded(_value(one, measure)), one.point.kind != SINGLE, one.key))
     return Recommendation(
         key=proposed.key,
         measure=measure,
@@ -105,6 +121,7 @@ def recommend(sweep: Sweep) -> Recommendation:
         lowest=lowest.key,
         lowest_against=None if lowest.key == proposed.key else _compare(sweep, measure, proposed, lowest),
         contenders=tuple(contenders.values()),
+        beside_single=_beside_single(sweep, measure, single.key),
         sentence=_sentence(proposed, single, mixture, between, measure, why),
     )
 
@@ -137,6 +154,23 @@ def _beside(sweep: Sweep, measure: str, one: SweepPoint, best: SweepPoint) -> Co
     value = _value(one, measure)
     within = one.key == best.key or (evidence.low is not None and evidence.low <= 0)
     return Contender(one.key, value, evidence, within or value <= _value(best, measure))
+
+
+def _beside_single(sweep: Sweep, measure: str, single: str) -> dict[str, Change]:
+    """The change of the measure from the best single to every point, all on the same draws of series."""
+    losses = sweep.losses[measure]
+    side, at = np.column_stack(list(losses.values())), list(losses).index(single)
+    whole = side.sum(axis=0)
+    if not whole[at] > 0:
+        return {}
+    change = whole / whole[at] - 1.0
+    if len(side) < MIN_SERIES:
+        return {key: Change(float(value), None, None) for key, value in zip(losses, change, strict=True)}
+    totals = resampled_totals(side, seed=sweep.seed)
+    usable = totals[:, at] > 0
+    low, high = np.quantile(totals[usable] / totals[usable, at][:, None] - 1.0, [0.025, 0.975], axis=0)
+    rows = zip(losses, change, low, high, strict=True)
+    return {key: Change(float(mid), float(least), float(most)) for key, mid, least, most in rows}
 
 
 def _compare(sweep: Sweep, measure: str, before: SweepPoint, after: SweepPoint) -> Evidence:

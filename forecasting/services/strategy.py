@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from forecasting.engine.strategy import sweep
-from forecasting.engine.strategy_choice import recommend
+from forecasting.engine.strategy import Sweep, sweep
+from forecasting.engine.strategy_choice import Recommendation, recommend
 from forecasting.engine.train import SearchConfig
-from forecasting.engine.types import canonical_json, sha256_text
+from forecasting.engine.types import TrainingWindow, canonical_json, sha256_text
 from forecasting.errors import WrongRequest
 from forecasting.errors_evaluation import EvaluationStopped
 from forecasting.models import StrategyCycle, StrategyDecision
@@ -138,7 +139,7 @@ def write_files(report: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _report(asked: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
-    """Everything that the cycle found, as JSON values: no run, no clock, so the same data give the same bytes."""
+    """Do the backtest and the sweep, telling the run how far it is."""
     window = plan_window(as_of=date.fromisoformat(asked["as_of"]), mode="evaluation")
     config = SearchConfig(families=tuple(asked["families"]), horizon=asked["horizon"], origins=asked["origins"])
     pairs = len(config.families) * (len(config.families) - 1) // 2
@@ -165,12 +166,19 @@ def _report(asked: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
             progress=judging,
         )
         choice = recommend(found)
+    return report_of(asked, outcome.window, found, choice, current_tenant().currency)
+
+
+def report_of(
+    asked: dict[str, Any], window: TrainingWindow, found: Sweep, choice: Recommendation, currency: str
+) -> dict[str, Any]:
+    """A sweep and what is proposed of it as JSON values: no run, no clock, so the same data give the same bytes."""
     spec = found.get(choice.key).spec
     return {
         "format": FORMAT,
         "request": asked,
-        "window": outcome.window.to_json(),
-        "currency": current_tenant().currency,
+        "window": window.to_json(),
+        "currency": currency,
         "recommendation": choice.to_json(),
         "decision": {
             "kind": str(DecisionKind.PROPOSED),
@@ -187,11 +195,33 @@ def _report(asked: dict[str, Any], ctx: RunContext) -> dict[str, Any]:
 @transaction.atomic
 def _keep(ctx: RunContext, report: dict[str, Any], files: list[dict[str, Any]]) -> StrategyCycle:
     ctx.fence()
-    run, choice, decision = ctx.run, report["recommendation"], report["decision"]
+    run = ctx.run
     Run.objects.filter(pk=run.pk).update(artifacts=files)
     run.artifacts = files
-    cycle = StrategyCycle.objects.create(
+    return keep_cycle(
         run_id=run.pk,
+        report=report,
+        files=files,
+        actor=run.requested_by,
+        by=run.requested_by_name,
+        correlation_id=run.correlation_id,
+    )
+
+
+@transaction.atomic
+def keep_cycle(
+    *,
+    run_id: UUID,
+    report: dict[str, Any],
+    files: list[dict[str, Any]],
+    actor: AbstractBaseUser | None,
+    by: str,
+    correlation_id: UUID | None = None,
+) -> StrategyCycle:
+    """Write a cycle with its proposal, and the audit event of both. by: in whose name it was asked for."""
+    choice, decision = report["recommendation"], report["decision"]
+    cycle = StrategyCycle.objects.create(
+        run_id=run_id,
         as_of=date.fromisoformat(report["window"]["as_of"]),
         horizon=report["request"]["horizon"],
         window=report["window"],
@@ -201,21 +231,18 @@ def _keep(ctx: RunContext, report: dict[str, Any], files: list[dict[str, Any]]) 
         report=report,
         report_sha256=sha256_text(canonical_json(report)),
         files=files,
-        created_by_name=run.requested_by_name,
-    )
-    StrategyDecision.objects.create(
-        cycle=cycle,
-        kind=DecisionKind.PROPOSED,
-        reason=SYSTEM_REASON,
-        **{name: decision[name] for name in ("point", "mode", "spec_label", "spec", "spec_sha256")},
+        created_by_name=by,
     )
     facts = {name: decision[name] for name in ("point", "mode", "spec_label", "spec_sha256")}
+    StrategyDecision.objects.create(
+        cycle=cycle, kind=DecisionKind.PROPOSED, reason=SYSTEM_REASON, spec=decision["spec"], **facts
+    )
     record(
         event="strategy.proposed",
-        actor=run.requested_by,
+        actor=actor,
         subject=cycle,
         data={**facts, "as_of": report["window"]["as_of"], "fingerprint": cycle.fingerprint, "measure": cycle.measure},
-        correlation_id=run.correlation_id,
+        correlation_id=correlation_id,
     )
     return cycle
 

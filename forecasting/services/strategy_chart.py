@@ -1,4 +1,4 @@
-"""The sweep of a strategy cycle as SVG: a small chart for each pair on one scale. The same report, the same bytes."""
+"""The sweep of a strategy cycle as SVG: a small chart for each pair of families. The same report, the same bytes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
-from forecasting.services.strategy_report import HEADS, cell
+from forecasting.services.strategy_report import HEADS
 
-_COLUMNS, _WIDTH, _HEIGHT, _GAP, _TOP, _LEFT = 3, 300, 190, 24, 92, 24
+_COLUMNS, _WIDTH, _HEIGHT, _GAP, _TOP, _LEFT = 3, 300, 176, 24, 92, 24
 _PLOT = (58, 34, 228, 112)
 """Left, top, width and height of the plot inside a small chart."""
 _STYLE = """
@@ -38,20 +38,21 @@ class _Scale:
 
 
 def to_svg(report: Mapping[str, Any]) -> str:
-    """Each pair's measure over the share of its first family, with its 95% band; dashed: the best single."""
-    choice, currency = report["recommendation"], report["currency"]
-    points = {point["key"]: point["figures"][choice["measure"]] for point in report["sweep"]["points"]}
-    pairs = report["sweep"]["pairs"]
-    scale = _scale(list(points.values()))
-    rows = -(-len(pairs) // _COLUMNS)
-    columns = min(_COLUMNS, len(pairs))
-    width = max(_LEFT * 2 + columns * _WIDTH + (columns - 1) * _GAP, 640)
+    """Each pair's measure beside the best single, over the share of its first family, with the paired 95% band."""
+    choice = report["recommendation"]
+    points = choice["beside_single"]
+    pairs = [pair for pair in report["sweep"]["pairs"] if all(key in points for key in pair["points"])]
+    rows, columns = -(-len(pairs) // _COLUMNS), max(min(_COLUMNS, len(pairs)), 1)
+    width = max(_LEFT * 2 + columns * _WIDTH + (columns - 1) * _GAP, 760)
     height = _TOP + rows * (_HEIGHT + _GAP) + 8
-    single = points[choice["single"]]
-    title = f"{HEADS[choice['measure']].capitalize()} of every pair of families, by the share of the first"
-    best = (
-        f"Dashed: the best single, {choice['single'].partition(':')[2]} ({cell(single, choice['measure'], currency)})"
-    )
+    single = choice["single"].partition(":")[2]
+    title = f"{HEADS[choice['measure']]} of every pair of families, by the share of the first".capitalize()
+    if choice["measure"] == "wape":
+        title = title.replace("Wape", "WAPE")
+    lines = [
+        f"Change from the best single, {_words(single)} (dashed), each pair on its own scale. Lower is better.",
+        "Band: 95% of resamples of series, the same for both. Where it reaches the dashed line, it is noise.",
+    ]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-labelledby="title desc">',
@@ -60,22 +61,20 @@ def to_svg(report: Mapping[str, Any]) -> str:
         f"<style>{_STYLE}</style>",
         f'<rect class="back" width="{width}" height="{height}"/>',
         f'<text class="title" x="{_LEFT}" y="34">{escape(title)}</text>',
-        f'<text x="{_LEFT}" y="56">{escape(best)}</text>',
-        f'<text x="{_LEFT}" y="74">Band: 95% of resamples of series. Lower is better.</text>',
+        *(f'<text x="{_LEFT}" y="{56 + 18 * k}">{escape(text)}</text>' for k, text in enumerate(lines)),
     ]
     for number, pair in enumerate(pairs):
         left = _LEFT + (number % _COLUMNS) * (_WIDTH + _GAP)
         top = _TOP + (number // _COLUMNS) * (_HEIGHT + _GAP)
-        figures = [points[key] for key in pair["points"]]
-        parts += _small(left, top, pair, figures, scale, single["value"], choice["measure"])
+        parts += _small(left, top, pair, [points[key] for key in pair["points"]])
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _scale(figures: Sequence[Mapping[str, Any]]) -> _Scale:
-    values = [figure[name] for figure in figures for name in ("value", "low", "high") if figure[name] is not None]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    room = 0.05 * (high - low) or 1.0
-    return _Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room)
+def _scale(changes: Sequence[Mapping[str, Any]]) -> _Scale:
+    values = [one[name] for one in changes for name in ("change", "low", "high") if one[name] is not None]
+    low, high = min([0.0, *values]), max([0.0, *values])
+    room = 0.05 * (high - low) or 0.01
+    return _Scale(low - room, high + room)
 
 
 def _small(
@@ -83,11 +82,9 @@ def _small(
     top: int,
     pair: Mapping[str, Any],
     figures: Sequence[Mapping[str, Any]],
-    scale: _Scale,
-    best: float | None,
-    measure: str,
 ) -> list[str]:
-    """One pair: title, two grid lines, band, line and the best single."""
+    """One pair on a scale of its own: title, grid lines, band, line and the best single."""
+    scale = _scale(figures)
     x0, y0, width, height = _PLOT
     step = width / (len(figures) - 1)
     out = [
@@ -97,7 +94,7 @@ def _small(
     for value in (scale.low, scale.high):
         y = _f(scale.y(value))
         out.append(f'<line class="grid" x1="{x0}" x2="{x0 + width}" y1="{y}" y2="{y}"/>')
-        out.append(f'<text class="end" x="{x0 - 6}" y="{_f(scale.y(value) + 4)}">{_tick(value, measure)}</text>')
+        out.append(f'<text class="end" x="{x0 - 6}" y="{_f(scale.y(value) + 4)}">{value:+.1%}</text>')
     for position, label in ((0, "1.0"), (5, "0.5"), (10, "0.0")):
         out.append(f'<text class="middle" x="{_f(x0 + position * step)}" y="{y0 + height + 18}">{label}</text>')
     band = [(x0 + k * step, one) for k, one in enumerate(figures) if one["low"] is not None]
@@ -105,18 +102,11 @@ def _small(
         upper = [f"{_f(x)},{_f(scale.y(one['high']))}" for x, one in band]
         lower = [f"{_f(x)},{_f(scale.y(one['low']))}" for x, one in reversed(band)]
         out.append(f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>')
-    line = [
-        f"{_f(x0 + k * step)},{_f(scale.y(one['value']))}" for k, one in enumerate(figures) if one["value"] is not None
-    ]
+    line = [f"{_f(x0 + k * step)},{_f(scale.y(one['change']))}" for k, one in enumerate(figures)]
     out.append(f'<polyline class="line" points="{" ".join(line)}"/>')
-    if best is not None:
-        y = _f(scale.y(best))
-        out.append(f'<line class="best" x1="{x0}" x2="{x0 + width}" y1="{y}" y2="{y}"/>')
+    zero = _f(scale.y(0.0))
+    out.append(f'<line class="best" x1="{x0}" x2="{x0 + width}" y1="{zero}" y2="{zero}"/>')
     return [*out, "</g>"]
-
-
-def _tick(value: float, measure: str) -> str:
-    return f"{value * 100:.0f}%" if measure == "wape" else f"{value:,.0f}"
 
 
 def _f(value: float) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from forecasting.models import AccuracyRecord, ForecastSet, HoldoutAccess, PromotionRequest
+from forecasting.models import AccuracyRecord, ForecastSet, HoldoutAccess, PromotionRequest, StrategyCycle
 from forecasting.tests import factories
+from forecasting.tests.strategy_sample import make_cycle
 from forecasting.tests.synthetic import make_contract
 from integrations.engine.contract import contract_sha256
 from integrations.models import (
@@ -44,6 +45,7 @@ class World:
     running: Run
     failed: Run
     onboarding: OnboardingDraft
+    cycle: StrategyCycle
 
     @property
     def analyst(self) -> User:
@@ -86,7 +88,8 @@ def make_world(series_count: int = 6) -> World:
         title="Webshop", source_type="smb_csv", country_code="DE", currency="EUR", time_zone="Europe/Berlin",
         actor=people[Role.TENANT_ADMIN],
     )  # fmt: skip
-    return World(people, pending, token, batch, draft, running, failed, onboarding)
+    cycle = make_cycle(by=people[Role.ANALYST])
+    return World(people, pending, token, batch, draft, running, failed, onboarding, cycle)
 
 
 def _runs() -> tuple[Run, Run]:

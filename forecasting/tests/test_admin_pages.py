@@ -48,6 +48,10 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_modelversion_judge": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_modelversion_request": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_gatepolicy_edit": frozenset({Role.TENANT_ADMIN}),
+    "forecasting_strategycycle_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_strategycycle_decide": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_strategycycle_train": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_strategycycle_download": frozenset(Role),
     "integrations_source_state": frozenset({Role.TENANT_ADMIN}),
     "integrations_contract_activate": frozenset({Role.TENANT_ADMIN}),
     "integrations_contract_download": frozenset(Role),
@@ -106,12 +110,12 @@ def world(alpha: Tenant) -> World:
 
 def _url(name: str, world: World) -> str:
     _, model, action = name.split("_", 2)
-    if action in ("retrain", "edit", "add", "invite", "invitations", "import"):
+    if action in ("retrain", "start", "edit", "add", "invite", "invitations", "import"):
         return reverse(f"admin:{name}")
     found = {
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,
         "ingestbatch": world.batch, "apitoken": world.token, "run": world.running, "promotionrequest": world.pending,
-        "series": Series.objects.earliest("pk"),
+        "series": Series.objects.earliest("pk"), "strategycycle": world.cycle,
         "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
         "rejectedrow": RejectedRow.objects.earliest("pk"), "sftpconnection": SftpConnection.objects.get(),
         "driftitem": DriftItem.objects.get(),
