@@ -67,7 +67,7 @@ PATHS = (
 
 USES: dict[str, str] = {
     # place: path. A place is `file::function uses what`, as the scan prints it.
-    "forecasting/admin/charts.py::total_chart uses Demand": "show",
+    "forecasting/admin/totals_view.py::sold_by_day uses Demand": "show",
     "forecasting/migrations/0002_guards_and_view.py uses forecast_daily": "schema",
     "forecasting/migrations/0002_guards_and_view.py uses forecasting_demand": "schema",
     "forecasting/migrations/0002_guards_and_view.py uses forecasting_knownfuture": "schema",
@@ -89,6 +89,7 @@ USES: dict[str, str] = {
     "forecasting/services/backtesting.py::run_backtest uses config_backtest": "backtest",
     "forecasting/services/backtesting.py::run_backtest uses load_training": "backtest",
     "forecasting/services/evaluating.py::_table uses run_backtest": "evaluation",
+    "forecasting/services/explaining.py::explain_point uses load_panel": "explain",
     "forecasting/services/explaining.py::explain_point uses load_series": "explain",
     "forecasting/services/exporting.py::_query uses forecast_daily": "show",
     "forecasting/services/gate.py::_compare uses evaluate": "gate",
