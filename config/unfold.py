@@ -109,6 +109,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             "Forecasts",
             _item("Series", "stacked_line_chart", "admin:forecasting_series_changelist"),
+            _item("Totals", "functions", "admin:forecasting_forecastnodepath_changelist"),
             _item("Forecast sets", "timeline", "admin:forecasting_forecastset_changelist"),
             _item("Accuracy", "target", "admin:forecasting_accuracyrecord_changelist"),
         ),

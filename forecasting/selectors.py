@@ -12,6 +12,7 @@ from forecasting.models import (
     ChampionAssignment,
     Channel,
     Demand,
+    ForecastNodePath,
     ForecastPath,
     ForecastSet,
     ModelVersion,
@@ -148,7 +149,7 @@ class ForecastPoint:
     hi95: float
 
 
-def path_points(path: ForecastPath) -> list[ForecastPoint]:
+def path_points(path: ForecastPath | ForecastNodePath) -> list[ForecastPoint]:
     """The steps of a path, in order."""
     arrays = zip(path.yhat, path.lo80, path.hi80, path.lo95, path.hi95, strict=True)
     return [

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from forecasting import selectors
-from forecasting.admin.charts import total_chart
+from forecasting.admin.totals_view import total_chart
 from forecasting.models import AccuracyRecord, ModelVersion, PromotionRequest, RequestState
 from integrations.models import IngestBatch, OnboardingDraft
 from ledger.models import LIVE_STATES, AuditEvent, Run

@@ -10,9 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from forecasting.admin.charts import Chart, total_chart
+from forecasting.admin.charts import Chart
 from forecasting.admin.review import judgement
 from forecasting.admin.scores import score_tables
+from forecasting.admin.totals_view import total_chart
 from forecasting.models import (
     AccuracyRecord,
     ChampionAssignment,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from forecasting import selectors
-from forecasting.admin.charts import conformal_quantile, total_chart
 from forecasting.admin.review import GATES
 from forecasting.engine.gates import GATE_NAMES
 from forecasting.models import GatePolicy, PromotionRequest, RequestState
@@ -199,41 +196,3 @@ def test_run__cancel_by_reviewer__is_forbidden(world: World, client_of: ClientOf
     assert client_of("alpha", world.reviewer).post(url).status_code == 403
     world.running.refresh_from_db()
     assert world.running.cancel_requested_at is None
-
-
-def test_total_chart__several_series__band_is_root_sum_of_squares_not_sum_of_bounds(alpha: Tenant) -> None:
-    series = factories.make_demand(series=factories.make_series(4), days=30)
-    made = factories.make_forecasts(factories.make_candidate(series=series, forecasts=False), series=series)
-    chart = total_chart(made, factories.AS_OF)
-    assert chart is not None
-    band = next(one for one in chart["series"] if one["role"] == "band")
-    line = next(one for one in chart["series"] if one["role"] == "forecast")["values"]
-    first = next(k for k, value in enumerate(line) if value is not None)
-    paths = list(made.paths.all())
-    assert line[first] == pytest.approx(sum(path.yhat[0] for path in paths), abs=1e-2)
-    half = sum((path.hi80[0] - path.yhat[0]) ** 2 for path in paths) ** 0.5
-    assert band["high"][first] == pytest.approx(line[first] + half, abs=1e-2)
-    assert band["high"][first] < sum(path.hi80[0] for path in paths)
-
-
-def test_total_chart__forecast_days_have_met_actuals__band_is_of_the_totals_own_errors(alpha: Tenant) -> None:
-    series = factories.make_demand(series=factories.make_series(4), days=60)
-    origin = factories.AS_OF - timedelta(days=14)
-    past = factories.make_forecasts(
-        factories.make_candidate(series=series, forecasts=False), series=series, origin=origin
-    )
-    past.published_at = timezone.now()
-    past.save(update_fields=["published_at"])
-    chart = total_chart(past, factories.AS_OF)
-    assert chart is not None and "14 forecast days" in chart["note"]
-    series_by_role = {one["role"]: one for one in chart["series"]}
-    sold, line = series_by_role["actual"]["values"], series_by_role["forecast"]["values"]
-    errors = sorted(abs(y - f) / f for y, f in zip(sold, line, strict=True) if f is not None)
-    first = next(k for k, value in enumerate(line) if value is not None)
-    assert series_by_role["band"]["high"][first] == pytest.approx(line[first] * (1 + errors[11]), abs=1e-2)
-
-
-def test_conformal_quantile__of_few_errors__is_the_rank_or_nothing() -> None:
-    assert conformal_quantile([0.3, 0.1, 0.2, 0.4], 0.80) == 0.4
-    assert conformal_quantile([0.1, 0.2], 0.80) is None
-    assert conformal_quantile([k / 10 for k in range(1, 10)], 0.80) == 0.8
