@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ledger.models import Run
@@ -16,6 +16,16 @@ class DomainError(Exception):
     """Base of every app's expected failures: the message is for the person at the door, ``code`` for programs."""
 
     code = "refused"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It comes back whole from another process: its facts are kept, its constructor is not asked again."""
+        return _again, (type(self), self.args, dict(self.__dict__))
+
+
+def _again(kind: type[DomainError], args: tuple[Any, ...], facts: dict[str, Any]) -> DomainError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class UnknownJobKind(LedgerError):

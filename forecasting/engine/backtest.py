@@ -6,14 +6,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.errors import HistoryTooShort
-from forecasting.engine.families import get_family
+from forecasting.engine.errors import HistoryTooShort, NoUsableSeries
+from forecasting.engine.facts import Facts, recent_sales, weights_of
+from forecasting.engine.families.base import no_declines
 from forecasting.engine.guard import cut, limits
-from forecasting.engine.panel import STEP_DAYS, Panel, revenue_weights
+from forecasting.engine.panel import STEP_DAYS, Panel
+from forecasting.engine.ranking import fit_family, shares_of_top
+from forecasting.engine.segments import Segment
+from forecasting.engine.source import PanelSource, as_source, steps_of
+from forecasting.engine.tasks import Task, run_tasks
 from forecasting.engine.types import ModelSpec
 
 Progress = Callable[[int, int, str], None]
@@ -58,11 +64,12 @@ def steps_needed(horizon: int, k: int, season_length: int, step: int | None = No
     return least + gap + (k - 1) * (step or horizon) + horizon
 
 
-def require_history(panel: Panel, spec: ModelSpec, k: int, step: int | None = None, gap: int = 0) -> None:
-    """Raise HistoryTooShort, saying how many days are needed, when the panel cannot hold the backtest."""
-    needed = steps_needed(spec.horizon, k, spec.season_length, step, gap)
-    if panel.days < needed:
-        raise HistoryTooShort(panel.days, needed, {"D": "days", "W": "weeks"}[panel.grain])
+def require_history(data: Panel | PanelSource, spec: ModelSpec, k: int, step: int | None = None, gap: int = 0) -> None:
+    """Raise HistoryTooShort, saying how many days are needed, when the history cannot hold the backtest."""
+    source = as_source(data)
+    needed, there = steps_needed(spec.horizon, k, spec.season_length, step, gap), steps_of(source)
+    if there < needed:
+        raise HistoryTooShort(there, needed, {"D": "days", "W": "weeks"}[source.grain])
 
 
 def actuals(panel: Panel, origin: date, horizon: int) -> pd.DataFrame:
@@ -81,6 +88,11 @@ def actuals(panel: Panel, origin: date, horizon: int) -> pd.DataFrame:
 
 def training_scales(train: Panel, origin: date, season: int) -> pd.DataFrame:
     """Denominators of the scaled scores from the training side: see `Backtest.scales`. NaN where undefined."""
+    return weighed([segment_scales(train, origin, season)])
+
+
+def segment_scales(train: Panel, origin: date, season: int) -> pd.DataFrame:
+    """As `training_scales` for some of the series, with their units and revenue instead of their weight."""
     ids, closed = train.history["unique_id"], train.history["closed"]
     out = pd.DataFrame({"unique_id": train.ids})
     traded = train.history.loc[~closed]
@@ -89,8 +101,14 @@ def training_scales(train: Panel, origin: date, season: int) -> pd.DataFrame:
     seasonal = train.history["y"].where(~closed).groupby(ids, sort=False).diff(season).abs().groupby(ids).mean()
     out["rmsse_scale"] = one.reindex(out["unique_id"]).to_numpy()
     out["mase_scale"] = seasonal.reindex(out["unique_id"]).to_numpy()
-    out["weight"] = revenue_weights(train).reindex(out["unique_id"]).to_numpy()
-    return out.assign(origin=pd.Timestamp(origin))
+    return out.merge(recent_sales(train), on="unique_id", how="left", sort=False).assign(origin=pd.Timestamp(origin))
+
+
+def weighed(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The scales of one origin from those of all its segments: each series' weight is its share of the whole."""
+    rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    rows = rows.assign(weight=weights_of(rows))
+    return rows[["unique_id", "rmsse_scale", "mase_scale", "weight", "origin"]]
 
 
 def step_number(ds: pd.Series, origin: pd.Timestamp, panel: Panel) -> np.ndarray:
@@ -99,7 +117,7 @@ def step_number(ds: pd.Series, origin: pd.Timestamp, panel: Panel) -> np.ndarray
 
 
 def backtest(
-    panel: Panel,
+    data: Panel | PanelSource,
     spec: ModelSpec,
     origins: Sequence[date],
     *,
@@ -109,34 +127,109 @@ def backtest(
 ) -> Backtest:
     """Fit every family of `spec` at every origin on rows with ds <= origin - gap and forecast `spec.horizon` steps.
 
-    With a gap the models forecast across it; only the steps after the origin are kept. The result does not depend on
-    the executor (used for the per-series families).
+    With a gap the models forecast across it; only the steps after the origin are kept. Segment by segment and origin by
+    origin on the executor's processes; the result does not depend on them.
     """
-    frames, scale_frames, declined = [], [], []
-    total, done = len(origins) * len(spec.families), 0
-    for origin in origins:
-        start = pd.Timestamp(origin)
-        train = panel.upto(start - gap * panel.step)
-        rows = actuals(panel, origin, spec.horizon)
+    return backtest_and_facts(data, spec, origins, gap=gap, executor=executor, progress=progress)[0]
+
+
+def backtest_and_facts(
+    data: Panel | PanelSource,
+    spec: ModelSpec,
+    origins: Sequence[date],
+    *,
+    gap: int = 0,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    beside: Sequence[Task] = (),
+) -> tuple[Backtest, Facts, list[Any]]:
+    """As `backtest`, with the facts of all series, and the results of other tasks that the processes do on the side."""
+    source = as_source(data)
+    tasks = origin_tasks(source, spec, origins, gap=gap, executor=executor)
+    total = len(origins) * len(spec.families)
+
+    def told(done: int, task: Any) -> None:
+        if progress is not None and isinstance(task, OriginTask):
+            share = min(done, len(tasks)) * total // len(tasks)
+            progress(share, total, f"Backtest at origin {task.origin}")
+
+    made = run_tasks([*tasks, *beside], executor, told)
+    result = _assembled(made[: len(tasks)], spec, origins, len(source.segments))
+    facts = Facts.joined([part.facts for part in made[: len(tasks)] if part.facts is not None])
+    return result, facts, made[len(tasks) :]
+
+
+def origin_tasks(
+    source: PanelSource, spec: ModelSpec, origins: Sequence[date], *, gap: int = 0, executor: Executor | None = None
+) -> list[OriginTask]:
+    """One task for each segment and origin, segment by segment, so that a process reads a segment once."""
+    back = pd.Timedelta(days=gap * STEP_DAYS[source.grain])
+    ends = [(pd.Timestamp(origin) - back).date() for origin in origins]
+    shares = shares_of_top(source, spec, ends, executor)
+    return [
+        OriginTask(
+            source.narrow(segment), segment, spec, origin, end, gap, shares.get((segment.number, end)), place == 0
+        )
+        for segment in source.segments
+        for place, (origin, end) in enumerate(zip(origins, ends, strict=True))
+    ]
+
+
+@dataclass(frozen=True)
+class OriginPart:
+    """One segment at one origin, as in `Backtest`; the facts of its series come with the first origin."""
+
+    frame: pd.DataFrame
+    scales: pd.DataFrame
+    declined: pd.DataFrame
+    facts: Facts | None
+
+
+@dataclass(frozen=True)
+class OriginTask:
+    """Fit all families on one segment up to `end` and forecast from the origin. share: see `ranking.fit_family`."""
+
+    source: PanelSource
+    segment: Segment
+    spec: ModelSpec
+    origin: date
+    end: date
+    gap: int
+    share: int | None
+    with_facts: bool
+
+    def run(self) -> OriginPart:
+        """The part; without rows where no series of the segment had begun by then."""
+        panel, spec, start = self.source.panel(self.segment), self.spec, pd.Timestamp(self.origin)
+        facts = Facts.of(panel, self.origin) if self.with_facts else None
+        train = panel.upto(self.end)
+        rows = actuals(panel, self.origin, spec.horizon)
         rows = rows.loc[rows["unique_id"].isin(train.ids)].reset_index(drop=True)
         rows.insert(1, "origin", start)
         rows.insert(3, "h", step_number(rows["ds"], start, panel))
+        declined = []
         limit = limits(train)  # a forecast in service is kept within it, too
-        for name in spec.families:
-            fitted = get_family(name).fit(train, spec, executor=executor)
-            ahead = cut(fitted.predict(train, spec.horizon + gap), limit).rename(columns={"yhat": name})
+        for name in spec.families if len(train.history) else ():
+            fitted = fit_family(name, train, spec, self.share)
+            ahead = cut(fitted.predict(train, spec.horizon + self.gap), limit).rename(columns={"yhat": name})
             rows = rows.merge(ahead, on=["unique_id", "ds"], how="left", sort=False)
             declined.append(fitted.declined.assign(origin=start, family=name))
-            done += 1
-            if progress is not None:
-                progress(done, total, f"{name} at origin {origin}")
-        frames.append(rows)
-        scale_frames.append(training_scales(train, origin, spec.season_length))
+        scales = segment_scales(train, self.origin, spec.season_length)
+        return OriginPart(rows, scales, pd.concat(declined) if declined else no_declines(), facts)
+
+
+def _assembled(parts: Sequence[OriginPart], spec: ModelSpec, origins: Sequence[date], segments: int) -> Backtest:
+    """The backtest from its parts (segment by segment): ordered by origin, then by segment."""
+    k = len(origins)
+    by_origin = [[parts[number * k + place] for number in range(segments)] for place in range(k)]
+    begun = [[part for part in row if len(part.scales)] for row in by_origin]
+    if not all(begun):
+        raise NoUsableSeries("no series has begun by the first origin")
     columns = ["unique_id", "origin", "family", "reason"]
     return Backtest(
-        frame=pd.concat(frames, ignore_index=True),
-        scales=pd.concat(scale_frames, ignore_index=True),
-        declined=pd.concat(declined, ignore_index=True)[columns],
+        frame=pd.concat([part.frame for row in begun for part in row], ignore_index=True),
+        scales=pd.concat([weighed([part.scales for part in row]) for row in begun], ignore_index=True),
+        declined=pd.concat([part.declined for row in begun for part in row], ignore_index=True)[columns],
         families=spec.families,
         horizon=spec.horizon,
         origins=tuple(origins),
