@@ -11,6 +11,7 @@ _MODULES = {
     "seasonal_naive": "forecasting.engine.families.seasonal_naive",
     "seasonal_average": "forecasting.engine.families.seasonal_average",
     "lightgbm": "forecasting.engine.families.lightgbm",
+    "lightgbm_direct": "forecasting.engine.families.lightgbm_direct",
     "prophet": "forecasting.engine.families.prophet",
     "intermittent": "forecasting.engine.families.intermittent",
 }

@@ -1,0 +1,210 @@
+"""The boosters behind both LightGBM families: one for series that sell on most days, one for those that do not.
+
+Each group's target is transformed as its own past says: a tweedie loss on demand itself, or a squared loss on
+log(1 + demand) whose answer is brought back to the mean (smearing; Duan 1983). The median (L1) is never taken
+unasked: it has the lower absolute error and a biased total, and stock and hierarchies are made of totals. A spec can ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forecasting.engine.errors import NoUsableSeries
+from forecasting.engine.panel import Panel, classify
+from forecasting.engine.types import DemandClass
+
+CUT = 50.0
+"""Demand is learned, and forecast, up to so many levels of its series."""
+DEFAULTS: dict[str, Any] = {
+    "tweedie_variance_power": 1.3,
+    "rounds": 150,
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 40,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+    "num_threads": 1,
+    "weight_power": 0.5,
+}
+OWN = ("rounds", "weight_power")
+ALL, FREQUENT, SPARSE = "all", "frequent", "sparse"
+SPARSE_CLASSES = (DemandClass.INTERMITTENT.value, DemandClass.LUMPY.value)
+GROUP_ROWS = 5000
+"""A group of its own needs so many rows."""
+TWEEDIE, LOG = "tweedie", "log"
+TRIAL_ROUNDS, TRIAL_RATE, TRIAL_ROWS = 40, 0.1, 40_000
+LEAST_GAIN, MOST_BIAS = 0.01, 0.02
+"""The log is taken where it lowers the error by this share, and moves the bias by no more than that."""
+SMEAR_RANGE = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Rows to learn from. x: float32 features × rows; target: demand in levels; level: in units; day: its column."""
+
+    x: np.ndarray
+    names: list[str]
+    target: np.ndarray
+    level: np.ndarray
+    day: np.ndarray
+    group: np.ndarray
+
+    def only(self, keep: np.ndarray) -> Lesson:
+        """The rows of a mask."""
+        if keep.all():
+            return self
+        return Lesson(
+            self.x[:, keep], self.names, self.target[keep], self.level[keep], self.day[keep], self.group[keep]
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """One group's booster. transform: "tweedie", "log", or an objective that the spec asked for."""
+
+    booster: Any
+    transform: str
+    smear: float
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Demand in levels of rows × features."""
+        answer = np.asarray(self.booster.predict(x, num_threads=1))
+        if self.transform == LOG:
+            answer = np.expm1(answer) * self.smear
+        return np.asarray(np.clip(answer, 0.0, CUT))
+
+
+@dataclass(frozen=True)
+class Boosters:
+    """All groups. A row whose group has no booster of its own goes to that of all."""
+
+    parts: Mapping[str, Part]
+
+    def part(self, group: str) -> Part:
+        """The booster that answers for a group."""
+        return self.parts.get(group) or next(iter(self.parts.values()))
+
+    def predict(self, x: np.ndarray, group: np.ndarray) -> np.ndarray:
+        """Demand in levels of rows × features; group: name of each row's group."""
+        if len(self.parts) == 1:
+            return next(iter(self.parts.values())).predict(x)
+        out = np.zeros(len(x))
+        for name in sorted(set(group)):
+            rows = group == name
+            out[rows] = self.part(name).predict(x[rows])
+        return out
+
+    def save(self, directory: Path, stem: str) -> list[str]:
+        """LightGBM's text format, a file a group; what else is needed is in `to_json`."""
+        names = []
+        for group, part in self.parts.items():
+            names.append(_file(stem, group))
+            (directory / names[-1]).write_text(part.booster.model_to_string(), encoding="utf-8")
+        return names
+
+    def to_json(self) -> dict[str, Any]:
+        """Transform and smearing factor of each group."""
+        return {g: {"transform": part.transform, "smear": part.smear} for g, part in self.parts.items()}
+
+    @classmethod
+    def load(cls, directory: Path, stem: str, groups: Mapping[str, Mapping[str, Any]]) -> Boosters:
+        """Inverse of `save` and `to_json`."""
+        import lightgbm as lgb
+
+        parts = {}
+        for group, row in groups.items():
+            text = (directory / _file(stem, group)).read_text(encoding="utf-8")
+            parts[group] = Part(lgb.Booster(model_str=text), row["transform"], row["smear"])
+        return cls(parts)
+
+
+def _file(stem: str, group: str) -> str:
+    return f"{stem}.{SPARSE}.txt" if group == SPARSE else f"{stem}.txt"
+
+
+def groups_of(panel: Panel) -> np.ndarray:
+    """The group of each series of a panel, in order of its ids."""
+    classes = classify(panel).to_numpy()
+    return np.where(np.isin(classes, SPARSE_CLASSES), SPARSE, FREQUENT)
+
+
+def fit_boosters(
+    lesson: Lesson, given: Mapping[str, Any], *, seed: int, categorical: list[str], trial_steps: int
+) -> Boosters:
+    """Fit a booster for each group that is large enough, else one for all.
+
+    given: the spec's parameters over `DEFAULTS`; an "objective" among them is used as it is. trial_steps: the last
+    steps of the history, on which the transforms are compared by boosters that have not seen them.
+
+    Raises NoUsableSeries.
+    """
+    if not len(lesson.target):
+        raise NoUsableSeries("every series is one observation long or wholly censored")
+    params = {**DEFAULTS, **given}
+    parts = {}
+    for name in _separate(lesson):
+        own = lesson if name == ALL else lesson.only(lesson.group == name)
+        asked = params.get("objective")
+        transform = asked or _choose(own, params, seed, categorical, trial_steps)
+        parts[name] = _fit(own, params, transform, seed, categorical)
+    return Boosters(parts)
+
+
+def _separate(lesson: Lesson) -> list[str]:
+    sizes = [int((lesson.group == name).sum()) for name in (FREQUENT, SPARSE)]
+    return [FREQUENT, SPARSE] if min(sizes) >= GROUP_ROWS else [ALL]
+
+
+def _choose(lesson: Lesson, params: Mapping[str, Any], seed: int, categorical: list[str], steps: int) -> str:
+    """Tweedie, unless the log is clearly better on the last steps of the history, which neither trial has learned."""
+    last = int(lesson.day.max())
+    late = lesson.day > last - steps
+    early = ~late
+    if not late.any() or early.sum() < GROUP_ROWS:
+        return TWEEDIE
+    thin = max(1, int(early.sum()) // TRIAL_ROWS)
+    early &= np.cumsum(early) % thin == 0
+    learn, judge = lesson.only(early), lesson.only(late)
+    quick = {**params, "rounds": min(TRIAL_ROUNDS, int(params["rounds"])), "learning_rate": TRIAL_RATE}
+    error, bias = {}, {}
+    actual = (judge.level * judge.target).sum()
+    if not actual > 0:
+        return TWEEDIE
+    for transform in (TWEEDIE, LOG):
+        made = _fit(learn, quick, transform, seed, categorical).predict(judge.x.T)
+        miss = judge.level * (made - judge.target)
+        error[transform], bias[transform] = np.abs(miss).sum() / actual, miss.sum() / actual
+    better = error[LOG] < (1.0 - LEAST_GAIN) * error[TWEEDIE]
+    return LOG if better and abs(bias[LOG]) <= abs(bias[TWEEDIE]) + MOST_BIAS else TWEEDIE
+
+
+def _fit(lesson: Lesson, params: Mapping[str, Any], transform: str, seed: int, categorical: list[str]) -> Part:
+    import lightgbm as lgb
+
+    own = {k: v for k, v in params.items() if k not in OWN}
+    own |= {"seed": seed, "deterministic": True, "force_row_wise": True, "verbose": -1}
+    own["objective"] = "regression" if transform == LOG else transform
+    weight = lesson.level ** float(params["weight_power"])
+    data = lgb.Dataset(
+        lesson.x.T,
+        (np.log1p(lesson.target) if transform == LOG else lesson.target).astype("float32"),
+        weight=(weight / weight.mean()).astype("float32"),
+        feature_name=lesson.names,
+        categorical_feature=categorical,
+        free_raw_data=True,
+    )
+    booster = lgb.train(own, data, num_boost_round=int(params["rounds"]))
+    # The text that will be stored is what predicts from now on, so that a reload cannot differ.
+    stored = lgb.Booster(model_str=booster.model_to_string())
+    smear = 1.0
+    if transform == LOG:
+        made = (lesson.level * np.expm1(stored.predict(lesson.x.T, num_threads=1))).sum()
+        smear = float(np.clip((lesson.level * lesson.target).sum() / made, *SMEAR_RANGE)) if made > 0 else 1.0
+    return Part(stored, transform, smear)

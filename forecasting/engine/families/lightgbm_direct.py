@@ -1,0 +1,147 @@
+"""One global LightGBM for all series and all steps ahead: each day is forecast from the origin itself.
+
+Nothing it forecasts is fed back to it, so errors do not pile up over the horizon; the price is that one booster has to
+serve near and far days alike. Demand is divided by the level that its series had at the row's own origin.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.engine.errors import NoUsableSeries
+from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
+from forecasting.engine.families.lightgbm_boosters import CUT, Boosters, Lesson, fit_boosters, groups_of
+from forecasting.engine.features import enough_for_yearly, static_codes
+from forecasting.engine.features_direct import SHUT_SHARE, Facts, Rows, features, gather_facts
+from forecasting.engine.features_grid import Grid
+from forecasting.engine.features_known import PRICE_BASE, SHUT_SURE, categories, price_base, price_level
+from forecasting.engine.panel import STEP_DAYS, Panel
+from forecasting.engine.types import ModelSpec
+
+NAME, STATE_FILE = "lightgbm_direct", "lightgbm_direct.json"
+SHUT_LEARNED = 0.5
+"""A closed day is learned from where its weekday was mostly closed; elsewhere it says nothing of demand."""
+
+
+@dataclass(frozen=True)
+class FittedDirect:
+    """Boosters and what is needed to make their features again from any history."""
+
+    boosters: Boosters
+    state: dict[str, Any]
+    family: str = NAME
+    declined: pd.DataFrame = field(default_factory=no_declines, compare=False)
+
+    @property
+    def trained_until(self) -> date:
+        """Last day it has learned from."""
+        return date.fromisoformat(self.state["trained_until"])
+
+    def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
+        """Forecast `horizon` steps after the panel's last day, all at once; columns unique_id, ds, yhat."""
+        facts = gather_facts(panel, self.state, horizon)
+        series, ahead = np.arange(len(facts.grid.ids)), np.arange(1, horizon + 1)
+        origin = np.full(len(series) * horizon, facts.grid.width - 1)
+        rows = Rows(np.repeat(series, horizon), origin, np.tile(ahead, len(series)))
+        x, names = features(facts, rows, horizon)
+        answer = self.boosters.predict(x.T, groups_of(panel)[rows.series])
+        level = np.nan_to_num(facts.level[:, -1], nan=self.state["overall_level"])[rows.series]
+        # A weekday that has been closed throughout stays closed; a series unsold for half a year has the level 0.
+        shut = x[names.index(SHUT_SHARE)] >= SHUT_SURE
+        out = horizon_frame(panel, horizon, facts.grid.ids)
+        out["yhat"] = np.where(shut, 0.0, answer * level)
+        return out
+
+    def describe(self) -> dict[str, Any]:
+        """Features, parameters, vocabulary, transforms."""
+        return {"family": self.family, **self.state}
+
+    def save(self, directory: Path) -> list[str]:
+        """LightGBM's text format and a JSON of the feature state."""
+        (directory / STATE_FILE).write_text(json.dumps(self.state, sort_keys=True), encoding="utf-8")
+        return [*self.boosters.save(directory, NAME), STATE_FILE]
+
+
+def steps_ahead(ids: np.ndarray, day: np.ndarray, horizon: int) -> np.ndarray:
+    """A number of steps in 1..horizon for each row, by a hash of its series and day number: each equally often.
+
+    It depends on nothing else, so a row is learned at the same distance in every run and at every origin.
+    """
+    mix = ids.astype("uint64") * np.uint64(0x9E3779B97F4A7C15) + day.astype("uint64")
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        mix = (mix ^ (mix >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(mix % np.uint64(horizon), dtype="int64") + 1
+
+
+class LightGBMDirect:
+    """Family `lightgbm_direct`."""
+
+    name = NAME
+    can_roll = True
+
+    def fit(
+        self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
+    ) -> FittedDirect:
+        """Boosters for all series and all steps of the horizon. Raises NoUsableSeries, MissingRegressor."""
+        grid, given = Grid.of(panel), spec.params.get(self.name, {})
+        columns = [c for c in dict.fromkeys((*panel.regressors.static, "store_id")) if c in panel.static.columns]
+        state: dict[str, Any] = {
+            "grain": spec.grain,
+            "season": spec.season_length if spec.grain == "D" else 1,
+            "horizon": spec.horizon,
+            "yearly": enough_for_yearly(panel),
+            "codes": {c: v for c, v in static_codes(panel, columns).items() if len(v) > 1},
+            PRICE_BASE: price_base(price_level(panel, grid, spec.grain), categories(panel, grid)),
+            "params": dict(given),
+            "seed": spec.seed,
+            "trained_until": str(panel.last_day),
+        }
+        facts = gather_facts(panel, state, 0)
+        rows = training_rows(facts, spec.horizon, spec.grain)
+        if not len(rows.h):
+            raise NoUsableSeries("every series is one observation long or wholly censored")
+        x, names = features(facts, rows, spec.horizon)
+        keep = ~facts.shut[rows.series, rows.day] | (x[names.index(SHUT_SHARE)] >= SHUT_LEARNED)
+        level = facts.level[rows.series, rows.origin]
+        lesson = Lesson(
+            x=x,
+            names=names,
+            target=np.minimum(facts.demand[rows.series, rows.day] / level, CUT),
+            level=level,
+            day=rows.day,
+            group=groups_of(panel)[rows.series],
+        ).only(keep)
+        codes = list(state["codes"])
+        boosters = fit_boosters(lesson, given, seed=spec.seed, categorical=codes, trial_steps=2 * spec.horizon)
+        last = facts.level[:, -1]
+        state["overall_level"] = float(np.median(last[last > 0])) if (last > 0).any() else 1.0
+        state["features"], state["boosters"] = names, boosters.to_json()
+        return FittedDirect(boosters, state)
+
+    def load(self, directory: Path) -> FittedDirect:
+        """Read what `save` wrote."""
+        state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
+        return FittedDirect(Boosters.load(directory, NAME, state["boosters"]), state)
+
+
+def training_rows(facts: Facts, horizon: int, grain: str) -> Rows:
+    """Every observed day of every series, each from one origin before it at which the series had a level."""
+    grid = facts.grid
+    series, day = np.nonzero(np.isfinite(facts.demand))
+    number = (grid.last - pd.Timestamp(0)).days // STEP_DAYS[grain] - (grid.width - 1 - day)
+    h = steps_ahead(grid.ids[series], number, horizon)
+    origin = day - h
+    known = origin >= grid.first[series]
+    known[known] = facts.level[series[known], origin[known]] > 0
+    return Rows(series[known], origin[known], h[known])
+
+
+FAMILY = LightGBMDirect()

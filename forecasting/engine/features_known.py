@@ -1,0 +1,152 @@
+"""What is known of a day before it comes: planned prices and promotions, attributes, weekdays that stay closed.
+
+All matrices are series × columns (see `features_grid`); those of the known future reach over the horizon, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from forecasting.engine.errors import MissingRegressor
+from forecasting.engine.features import future_values
+from forecasting.engine.features_grid import Grid, Trailing, last_known, seasonal_mean, steps_since
+from forecasting.engine.panel import Panel, absent_regressors
+
+PRICE_STEPS = {"D": 91, "W": 13}
+EVENT_STEPS, SHARE_STEPS = 28, {"D": 28, "W": 4}
+SHUT_SEASONS, SHUT_SURE = 4, 0.99
+PRICE_BASE = "price_base"
+
+
+def is_price(name: str) -> bool:
+    """Whether a regressor is a price, and so enters relative to what it was."""
+    return "price" in name.lower()
+
+
+def known_matrices(panel: Panel, grid: Grid, horizon: int) -> dict[str, np.ndarray]:
+    """Each known-future regressor over the history and the `horizon` steps after it, as declared.
+
+    Raises MissingRegressor naming those without any value in the history, or without one for a day ahead.
+    """
+    missing = absent_regressors(panel)
+    if missing:
+        raise MissingRegressor(missing)
+    names = panel.regressors.known_future
+    out = {name: grid.matrix(panel.history[name]) for name in names}
+    if horizon and names:
+        ahead = future_values(panel, horizon)
+        shape = (len(grid.ids), horizon)
+        for name in names:
+            out[name] = np.hstack([out[name], ahead[name].to_numpy(dtype="float64").reshape(shape)])
+    return out
+
+
+def before(values: np.ndarray, fill: float = np.nan) -> np.ndarray:
+    """Each column as it was one step earlier."""
+    out = np.full_like(values, fill)
+    out[:, 1:] = values[:, :-1]
+    return out
+
+
+def relative_price(price: np.ndarray, grain: str) -> np.ndarray:
+    """A day's price divided by the mean of the quarter before that day; NaN on the first."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(price / before(usual_price(price, grain)))
+
+
+def usual_price(price: np.ndarray, grain: str) -> np.ndarray:
+    """Mean price of the quarter that ends at each column; NaN where it is not above zero."""
+    mean = Trailing(price).mean(PRICE_STEPS[grain])
+    return np.asarray(np.where(mean > 0, mean, np.nan))
+
+
+def planned_features(known: Mapping[str, np.ndarray], grain: str) -> dict[str, np.ndarray]:
+    """Features of a day out of the known future up to that day: values, relative prices, steps since an event.
+
+    An event is a regressor that is only ever 0 or 1, such as a promotion. Its last time is one before the day itself.
+    """
+    out: dict[str, np.ndarray] = {}
+    for name, values in known.items():
+        if is_price(name):
+            out[f"{name}_relative"] = relative_price(values, grain)
+            continue
+        out[name] = values
+        if is_event(values):
+            on = values > 0
+            out[f"{name}_since"] = np.minimum(before(steps_since(on, EVENT_STEPS), EVENT_STEPS) + 1, EVENT_STEPS)
+            out[f"{name}_share"] = before(Trailing(on.astype("float64")).mean(SHARE_STEPS[grain]))
+    return out
+
+
+def is_event(values: np.ndarray) -> bool:
+    """Whether a regressor is only ever 0 or 1."""
+    return bool(np.isin(values[np.isfinite(values)], (0.0, 1.0)).all())
+
+
+def steps_until(known: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Steps from each column to the next one of each event, the column itself left out; at most EVENT_STEPS.
+
+    Whoever uses it cuts it where the plan ends: see `within_plan`.
+    """
+    out = {}
+    for name, values in known.items():
+        if not is_price(name) and is_event(values):
+            ahead = steps_since((values > 0)[:, ::-1], EVENT_STEPS)[:, ::-1]
+            until = np.full_like(ahead, EVENT_STEPS)
+            until[:, :-1] = np.minimum(ahead[:, 1:] + 1, EVENT_STEPS)
+            out[f"{name}_until"] = until
+    return out
+
+
+def within_plan(until: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Steps until the next event as far as a plan tells that ends `left` steps after the day; else EVENT_STEPS."""
+    return np.asarray(np.where(until <= left, until, EVENT_STEPS))
+
+
+def historic_matrices(panel: Panel, grid: Grid, grain: str) -> dict[str, np.ndarray]:
+    """Each historic_only regressor as of each column: the last value known; a price relative to its quarter's mean."""
+    out = {}
+    for name in panel.regressors.historic_only:
+        if name not in panel.history.columns:
+            continue
+        values = last_known(grid.matrix(panel.history[name]))
+        if is_price(name):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values = values / usual_price(values, grain)
+        out[name] = values
+    return out
+
+
+def shut_share(panel: Panel, grid: Grid, season: int) -> np.ndarray:
+    """Share of closed days among each column and the same weekdays of the three weeks before; NaN where unknown."""
+    shut = grid.matrix(panel.history["closed"])
+    unknown = grid.matrix(panel.history["censored"], 0.0) > 0
+    return seasonal_mean(np.where(unknown, np.nan, shut), season, SHUT_SEASONS)
+
+
+def price_level(panel: Panel, grid: Grid, grain: str) -> np.ndarray | None:
+    """Mean unit price of the quarter that ends at each column; None where prices are not declared as a regressor."""
+    name = next((n for n in panel.regressors.dynamic if is_price(n) and n in panel.history.columns), None)
+    return None if name is None else usual_price(last_known(grid.matrix(panel.history[name])), grain)
+
+
+def price_base(level: np.ndarray | None, group: np.ndarray) -> dict[str, float]:
+    """Median price of each category on the last column, to set a product's price against: stored with the model."""
+    if level is None:
+        return {}
+    last, out = level[:, -1], {}
+    for name in sorted(set(group)):
+        of_group = last[(group == name) & np.isfinite(last)]
+        if len(of_group):
+            out[name] = float(np.median(of_group))
+    return out
+
+
+def categories(panel: Panel, grid: Grid) -> np.ndarray:
+    """The category of each series as text; one for all where none is declared or known."""
+    if "category" not in panel.static.columns or "category" not in panel.regressors.static:
+        return np.full(len(grid.ids), "")
+    known = panel.static.set_index("unique_id")["category"].reindex(grid.ids)
+    return known.fillna("").astype(str).to_numpy()
