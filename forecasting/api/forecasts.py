@@ -113,7 +113,9 @@ class ForecastSeriesSerializer(serializers.Serializer[Any]):
     published_at = serializers.DateTimeField(source="forecast_set.published_at", allow_null=True)
     step_days = serializers.IntegerField()
     family = serializers.CharField()
-    flags = serializers.ListField(child=serializers.CharField(), help_text="cold_start, fallback, declines.")
+    flags = serializers.ListField(
+        child=serializers.CharField(), help_text="What to know, e.g. cold_start, declined:prophet, capped (docs/api.md)"
+    )
     path = ForecastPointSerializer(many=True)
 
 

@@ -16,6 +16,7 @@ from forecasting.engine.conformal import Calibration
 from forecasting.engine.errors import EngineError, MissingRegressor
 from forecasting.engine.families import FAMILY_NAMES
 from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.flags import FLAGS
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.tests.bad_input import (
     ID_OF,
@@ -86,6 +87,7 @@ def assert_sound(frame: pd.DataFrame, series: int, horizon: int = HORIZON) -> No
     assert np.isfinite(values).all() and (values >= 0).all()
     assert (np.diff(values, axis=1) >= 0).all()
     assert frame["family"].notna().all() and (frame["family"] != "").all()
+    assert {flag.partition(":")[0] for text in frame["flags"] for flag in text.split(",") if flag} <= set(FLAGS)
 
 
 # --- every kind of history, every family ------------------------------------------------------------------------------
