@@ -141,32 +141,43 @@ def unit_economics(values: pd.DataFrame, policy: BusinessPolicy) -> pd.DataFrame
 def business_scores(
     frame: pd.DataFrame, calibration: Calibration, values: pd.DataFrame, policy: BusinessPolicy, *, grain: str = "D"
 ) -> BusinessScores:
-    """The newsvendor of evaluation.md on forecasts beside actuals; the arguments are those of `order_paths`."""
-    steps = math.ceil(policy.protection_days / STEP_DAYS[grain])
-    return _scores(order_paths(frame, calibration, values, policy, grain=grain), steps)
-
-
-def order_paths(
-    frame: pd.DataFrame, calibration: Calibration, values: pd.DataFrame, policy: BusinessPolicy, *, grain: str = "D"
-) -> pd.DataFrame:
-    """What is ordered and what is asked for over the protection interval, a row for each series and origin: unique_id,
-    origin, demand, quantity (units), cu, co, confidence.
+    """The newsvendor of evaluation.md on forecasts beside actuals.
 
     frame: unique_id, origin, h, y, censored, yhat, optionally closed. values: as from `unit_values`, of the training
-    side. A path counts when all steps of the protection interval are there and of none true demand is unknown: a
-    censored day hides it, a closed day has none to hide.
+    side.
     """
-    steps = math.ceil(policy.protection_days / STEP_DAYS[grain])
-    economics = unit_economics(values, policy)
+    steps = protection_steps(policy, grain)
+    return _scores(order_paths(frame, calibration, path_demand(frame, values, policy, grain=grain), steps), steps)
+
+
+def protection_steps(policy: BusinessPolicy, grain: str) -> int:
+    """The protection interval in steps of the grain."""
+    return math.ceil(policy.protection_days / STEP_DAYS[grain])
+
+
+def path_demand(frame: pd.DataFrame, values: pd.DataFrame, policy: BusinessPolicy, *, grain: str = "D") -> pd.DataFrame:
+    """What is asked for over the protection interval, whatever was forecast; a row for each series and origin:
+    unique_id, origin, demand (units), cu, co, critical_ratio, confidence.
+
+    A path counts when all steps of the protection interval are there and of none true demand is unknown: a censored
+    day hides it, a closed day has none to hide.
+    """
+    steps = protection_steps(policy, grain)
     first = frame.loc[frame["h"] <= steps]
     unsure = first["censored"] & ~first["closed"] if "closed" in first.columns else first["censored"]
     hidden = unsure | first["y"].isna()
     demand = first.assign(hidden=hidden).groupby(["unique_id", "origin"], as_index=False)
     actual = demand.agg(demand=("y", "sum"), n=("h", "size"), hidden=("hidden", "max"))
     actual = actual.loc[(actual["n"] == steps) & ~actual["hidden"].astype(bool)]
-    order = calibration.protection_quantile(first, steps, economics["critical_ratio"])
-    paths = actual.merge(order, on=["unique_id", "origin"]).merge(economics, left_on="unique_id", right_index=True)
-    return paths.dropna(subset=["quantity"])
+    economics = unit_economics(values, policy)
+    return actual.drop(columns=["n", "hidden"]).merge(economics.reset_index(), on="unique_id")
+
+
+def order_paths(frame: pd.DataFrame, calibration: Calibration, demand: pd.DataFrame, steps: int) -> pd.DataFrame:
+    """The paths of `demand` (as from `path_demand`) that `frame` forecasts whole, with the quantity ordered (units)."""
+    ratio = demand.drop_duplicates("unique_id").set_index("unique_id")["critical_ratio"]
+    order = calibration.protection_quantile(frame.loc[frame["h"] <= steps], steps, ratio)
+    return demand.merge(order, on=["unique_id", "origin"]).dropna(subset=["quantity"])
 
 
 def _scores(paths: pd.DataFrame, steps: int) -> BusinessScores:

@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.backtest import Backtest
-from forecasting.engine.business import ESTIMATED, MEASURED, UNAVAILABLE, BusinessPolicy, order_paths
+from forecasting.engine.business import (
+    ESTIMATED,
+    MEASURED,
+    UNAVAILABLE,
+    BusinessPolicy,
+    order_paths,
+    path_demand,
+    protection_steps,
+)
 from forecasting.engine.combine import Weights, combine
 from forecasting.engine.conformal import Calibration, NoResiduals
 
@@ -50,16 +58,16 @@ class Point:
 class Ground:
     """What every point is judged on. frame: the backtest's, with rmsse_scale, mase_scale and weight of each row.
 
-    ids: every series, sorted; the amounts of a point follow this order. values: as from `business.unit_values`.
+    ids: every series, sorted; the amounts of a point follow this order. demand: as from `business.path_demand`, and
+    steps, the protection interval that it covers.
     """
 
     frame: pd.DataFrame
     ids: np.ndarray
     origins: tuple[date, ...]
     classes: pd.Series
-    values: pd.DataFrame
-    policy: BusinessPolicy
-    grain: str
+    demand: pd.DataFrame
+    steps: int
     week_steps: int
 
     @classmethod
@@ -76,7 +84,8 @@ class Ground:
         """The ground of a backtest."""
         frame = backtest.frame.merge(backtest.scales, on=["unique_id", "origin"], how="left", sort=False)
         ids = np.sort(frame["unique_id"].unique())
-        return cls(frame, ids, tuple(backtest.origins), classes, values, policy, grain, week_steps)
+        demand = path_demand(frame, values, policy, grain=grain)
+        return cls(frame, ids, backtest.origins, classes, demand, protection_steps(policy, grain), week_steps)
 
     def only(self, families: set[str]) -> Ground:
         """The same with no more family columns than these (and seasonal naive, for what is gained over it)."""
@@ -131,7 +140,7 @@ def judge(ground: Ground, point: Point) -> Judged:
             calibration = None
         if calibration is not None:
             grids.append(calibration.quantiles(known))
-            orders.append(order_paths(known, calibration, ground.values, ground.policy, grain=ground.grain))
+            orders.append(order_paths(known, calibration, ground.demand, ground.steps))
             known = calibration.apply(known)
         rows.append(known)
     banded = len(grids) == len(ground.origins)
