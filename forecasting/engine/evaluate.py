@@ -19,8 +19,9 @@ from forecasting.engine.backtest import Backtest, Progress
 from forecasting.engine.choice import Study
 from forecasting.engine.combine import Weights, combine, spec_of, study
 from forecasting.engine.conformal import Calibration, NoResiduals
+from forecasting.engine.coverage import Coverage, coverage_table
 from forecasting.engine.panel import Panel
-from forecasting.engine.scores import ScoreSet, score_frame
+from forecasting.engine.scores import Score, ScoreSet, ratio, score_frame
 from forecasting.engine.train import WEEK_STEPS, SearchConfig, config_backtest
 from forecasting.engine.types import ModelSpec
 
@@ -36,7 +37,8 @@ class Contender:
 
     declined: reason -> series that the family declined at some origin for that reason; declined_series: how many series
     that are in all. stood_in: rows for which a family stepped in that has no weight there. weights: origin (ISO) ->
-    weights that the other origins gave; empty for a family. frame: the rows behind the scores.
+    weights that the other origins gave; empty for a family. coverage: how often its intervals hold, by class and week;
+    empty where it has none. frame: the rows behind the scores.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Contender:
     declined_series: int = 0
     stood_in: int = 0
     weights: Mapping[str, Weights] = field(default_factory=dict)
+    coverage: tuple[Coverage, ...] = ()
     frame: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -56,6 +59,7 @@ class Contender:
             "declined": {"series": self.declined_series, "reasons": reasons},
             "stood_in_rows": self.stood_in,
             "weights": {day: {k: dict(v) for k, v in rows.items()} for day, rows in self.weights.items()},
+            "coverage": [cell.to_json() for cell in self.coverage],
         }
 
 
@@ -84,8 +88,29 @@ class RollingTable:
                 return contender
         raise KeyError(name)
 
+    @property
+    def best_single(self) -> Contender | None:
+        """The family with the least WAPE of those that forecast every row that the choice did: known in hindsight."""
+        rows = self.get(CHOSEN).scores.rows
+        lines = [one for one in self.contenders if one.name not in (ENSEMBLE, CHOSEN) and one.scores.rows == rows]
+        scored = [(one.scores.get("wape").value, one) for one in lines]
+        return min(((wape, one) for wape, one in scored if wape is not None), key=lambda p: p[0], default=(0, None))[1]
+
+    def against_best(self, name: str) -> Score:
+        """WAPE of a line (the ensemble, the choice) divided by that of the best single family: at most 1 where it pays.
+
+        None with its reason where either is undefined.
+        """
+        best, own = self.best_single, self.get(name).scores.get("wape")
+        if own.value is None:
+            return own
+        if best is None:
+            return Score(None, own.n, "no single family forecast every row")
+        return ratio(own.value, best.scores.get("wape").value or 0.0, own.n, "the best single family makes no error")
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; an undefined score is null with its reason."""
+        best = self.best_single
         return {
             "origins": [day.isoformat() for day in self.origins],
             "horizon": self.horizon,
@@ -94,6 +119,10 @@ class RollingTable:
             "series": self.series,
             "classes": dict(self.classes),
             "proposed": {"spec": self.proposed, "reason": self.reason},
+            "against_best_single": {
+                "family": None if best is None else best.name,
+                **{name: self.against_best(name).to_json() for name in (ENSEMBLE, CHOSEN)},
+            },
             "contenders": [one.to_json() for one in self.contenders],
         }
 
@@ -233,4 +262,5 @@ def _line(name: str, result: Backtest, base: ModelSpec, classes: pd.Series, rule
         frame = frame.assign(naive=result.frame["seasonal_naive"].reindex(frame.index))
     scores = score_frame(frame, result.scales, quantiles=quantiles, classes=classes, week_steps=week)
     stood_in = int(frame["flags"].str.contains("fallback", regex=False).sum()) if len(frame) else 0
-    return Contender(name, scores, stood_in=stood_in, frame=frame.reset_index(drop=True))
+    coverage = coverage_table(frame, classes, week_steps=week, seed=base.seed)
+    return Contender(name, scores, stood_in=stood_in, coverage=coverage, frame=frame.reset_index(drop=True))

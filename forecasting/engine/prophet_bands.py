@@ -98,7 +98,7 @@ def prophet_bands(
     gap: int = 0,
     executor: Executor | None = None,
 ) -> pd.DataFrame:
-    """Prophet's own 80% interval of each step after each origin, never below zero: unique_id, origin, ds, lo80, hi80."""
+    """Prophet's own 80% interval of each step after each origin: unique_id, origin, ds, lo80, hi80 (never below 0)."""
     parts = []
     for day in result.origins:
         origin = pd.Timestamp(day)
