@@ -15,11 +15,22 @@ from forecasting.engine.types import ModelSpec
 
 
 class Fitted(Protocol):
-    """A fitted family. `declined` has columns unique_id, reason."""
+    """A fitted family."""
 
-    family: str
-    trained_until: date
-    declined: pd.DataFrame
+    @property
+    def family(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def trained_until(self) -> date:
+        """Last day it has learned from."""
+        ...
+
+    @property
+    def declined(self) -> pd.DataFrame:
+        """The series it makes no forecast of: columns unique_id, reason."""
+        ...
 
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
         """Forecast `horizon` steps after the panel's last day: columns unique_id, ds, yhat (>= 0, finite).

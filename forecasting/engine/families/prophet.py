@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +16,24 @@ import pandas as pd
 
 from forecasting.engine.errors import MissingRegressor
 from forecasting.engine.families.base import Fitted, horizon_frame
+from forecasting.engine.families.prophet_curve import Curve, day_numbers
+from forecasting.engine.families.prophet_fit import Calendar, Made, Series, fit_batch
 from forecasting.engine.features import future_values, holiday_table
 from forecasting.engine.panel import Panel, absent_regressors, classify, revenue_weights
-from forecasting.engine.types import DemandClass, ModelSpec
+from forecasting.engine.types import DemandClass, ModelSpec, canonical_json, sha256_text
 
 MODELS_FILE, STATE_FILE = "prophet.models.json", "prophet.json"
 WEEK, YEAR = 7, 365
-CHUNK = 2
+BATCH = 4
 DEFAULTS: dict[str, Any] = {
     "changepoint_prior_scale": 0.05,
     "seasonality_prior_scale": 10.0,
     "holidays_prior_scale": 1.0,
     "seasonality_mode": "multiplicative",
 }
-
-
-def _quiet() -> None:
-    for name in ("cmdstanpy", "prophet", "prophet.plot"):
-        logger = logging.getLogger(name)
-        logger.disabled = True  # cmdstanpy sets its own level again when it is first used
-
-
-def fit_one(task: dict[str, Any]) -> str:
-    """Fit one series and return Prophet's JSON. At module level and with plain arguments, for a process pool.
-
-    task: ds (datetime64), y, regressors {name: array}, holidays (frame or None), settings, yearly, weekly, seed.
-    """
-    _quiet()
-    from prophet import Prophet
-    from prophet.serialize import model_to_json
-
-    frame = pd.DataFrame({"ds": task["ds"], "y": task["y"], **task["regressors"]})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = Prophet(
-            uncertainty_samples=0,
-            weekly_seasonality=task["weekly"],
-            yearly_seasonality=task["yearly"],
-            daily_seasonality=False,
-            holidays=task["holidays"],
-            **task["settings"],
-        )
-        for name in task["regressors"]:
-            model.add_regressor(name)
-        model.fit(frame, seed=task["seed"])
-    text: str = model_to_json(model)
-    return text
-
-
-def predict_one(text: str, frame: pd.DataFrame) -> np.ndarray:
-    """yhat of a stored model at the rows of `frame` (ds and its regressors)."""
-    _quiet()
-    from prophet.serialize import model_from_json
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = model_from_json(text)
-        values: np.ndarray = model.predict(frame)["yhat"].to_numpy(dtype="float64")
-    return values
+OWN_PARAMS = ("only", "warm_start")
+"""Parameters of the family; all others are Prophet's. only: the series that may have a model (default: those of the
+panel that rank first by revenue); warm_start: begin from the earlier fit where there is one (default False)."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +57,18 @@ class FittedProphet:
             return horizon_frame(panel, 0).assign(yhat=pd.Series(dtype="float64"))
         regressors = self.state["regressors"]
         ahead = future_values(panel.subset(ids), horizon) if regressors else horizon_frame(panel, horizon, ids)
-        parts = []
-        for series in ids:
-            frame = ahead.loc[ahead["unique_id"] == series, ["ds", *regressors]].reset_index(drop=True)
-            values = predict_one(self.models[int(series)], frame)
-            parts.append(np.clip(values, 0.0, self.state["ceilings"][str(int(series))]))
-        return ahead[["unique_id", "ds"]].assign(yhat=np.concatenate(parts)).reset_index(drop=True)
+        days = day_numbers(ahead["ds"].to_numpy()[:horizon])
+        values = {name: ahead[name].to_numpy().reshape(len(ids), horizon) for name in regressors}
+        columns: dict[Any, np.ndarray] = {}
+        rows = []
+        for number, series in enumerate(ids):
+            curve = Curve.parse(self.models[int(series)])
+            kind = (curve.seasons, curve.holidays)
+            if kind not in columns:
+                columns[kind] = curve.shared_columns(days)
+            made = curve.at(days, columns[kind], {name: table[number] for name, table in values.items()})
+            rows.append(np.clip(made, 0.0, self.state["ceilings"][str(int(series))]))
+        return ahead[["unique_id", "ds"]].assign(yhat=np.concatenate(rows)).reset_index(drop=True)
 
     def describe(self) -> dict[str, Any]:
         """Settings, series, reasons of the declined."""
@@ -126,34 +92,38 @@ class ProphetFamily:
     def fit(
         self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
     ) -> FittedProphet:
-        """Fit the series it accepts, through the executor where there is one; the result is the same without."""
+        """Fit the series it accepts, through the executor where there is one; the result is the same without.
+
+        With the parameter warm_start, each series begins from its model in `start`, where that has the same columns.
+        """
+        given = spec.params.get(self.name, {})
+        begun = start.models if isinstance(start, FittedProphet) and given.get("warm_start") else {}
         reasons = self._declines(panel, spec)
         chosen = [int(i) for i in panel.ids if int(i) not in reasons]
-        tasks = self._tasks(panel, spec, chosen)
-        if executor is None:
-            texts = [fit_one(task) for task in tasks]
-        else:
-            texts = list(executor.map(fit_one, tasks, chunksize=CHUNK))
+        calendar, tasks = self._tasks(panel, spec, chosen, begun)
+        batches = [tasks[i : i + BATCH] for i in range(0, len(tasks), BATCH)]
+        run = partial(fit_batch, calendar)
+        done = map(run, batches) if executor is None else executor.map(run, batches)
+        made = dict(zip(chosen, (one for batch in done for one in batch), strict=True))
+        reasons |= {i: f"its fit failed: {one.failed}" for i, one in made.items() if one.model is None}
+        models = {i: one.model for i, one in made.items() if one.model is not None}
         top = panel.history.groupby("unique_id")["y"].max()
         state = {
             "trained_until": str(panel.last_day),
-            "settings": {**DEFAULTS, **spec.params.get("prophet", {})},
+            "settings": _settings(spec),
             "regressors": list(panel.regressors.known_future),
             # A trend that runs away is cut at twice the largest day ever seen.
-            "ceilings": {str(i): float(2.0 * top.loc[i]) for i in chosen},
+            "ceilings": {str(i): float(2.0 * top.loc[i]) for i in models},
+            "started_from": _started_from(begun, made),
         }
-        declined = pd.DataFrame(
-            {
-                "unique_id": pd.Series(list(reasons), dtype="int64"),
-                "reason": pd.Series(list(reasons.values()), dtype=object),
-            }
-        )
-        return FittedProphet(dict(zip(chosen, texts, strict=True)), state, declined)
+        refused = dict(sorted(reasons.items()))
+        declined = pd.DataFrame({"unique_id": list(refused), "reason": list(refused.values())})
+        return FittedProphet(models, state, declined.astype({"unique_id": "int64", "reason": "object"}))
 
     @staticmethod
     def _declines(panel: Panel, spec: ModelSpec) -> dict[int, str]:
         """unique_id -> reason, for the series where it cannot pay."""
-        classes, weights = classify(panel), revenue_weights(panel)
+        classes = classify(panel)
         cycle = 2 * (WEEK if spec.grain == "D" else 13)
         known = panel.history.loc[~panel.history["censored"]].groupby("unique_id")["y"].size()
         reasons: dict[int, str] = {}
@@ -164,39 +134,35 @@ class ProphetFamily:
             elif classes[series] in {DemandClass.INTERMITTENT, DemandClass.LUMPY}:
                 reasons[int(series)] = f"demand is {classes[series]}"
         rest = [int(i) for i in panel.ids if int(i) not in reasons]
-        ranked = sorted(rest, key=lambda i: (-float(weights.get(i, 0.0)), i))
-        for series in ranked[spec.prophet_top_n :]:
-            reasons[series] = f"not among the top {spec.prophet_top_n} series by revenue"
-        return dict(sorted(reasons.items()))
+        only = spec.params.get("prophet", {}).get("only")
+        top = set(only) if only is not None else set(first_by_revenue(panel, rest, spec.prophet_top_n))
+        text = f"not among the top {spec.prophet_top_n} series by revenue"
+        return reasons | {series: text for series in rest if series not in top}
 
     @staticmethod
-    def _tasks(panel: Panel, spec: ModelSpec, chosen: list[int]) -> list[dict[str, Any]]:
+    def _tasks(
+        panel: Panel, spec: ModelSpec, chosen: list[int], begun: dict[int, str]
+    ) -> tuple[Calendar, list[Series]]:
         names = list(panel.regressors.known_future)
         absent = absent_regressors(panel)
         if absent and chosen:
             raise MissingRegressor(absent)
-        reach = pd.Timedelta(days=400)
-        table = holiday_table(panel.country, panel.history["ds"].min(), panel.history["ds"].max() + reach)
-        if len(table) and spec.grain == "D":
-            table = table.assign(lower_window=-1, upper_window=0)
-        holidays = table if len(table) and spec.grain == "D" else None
+        holidays = None
+        if spec.grain == "D":
+            reach = pd.Timedelta(days=400)
+            table = holiday_table(panel.country, panel.history["ds"].min(), panel.history["ds"].max() + reach)
+            days = day_numbers(table["ds"]).astype(int).tolist()
+            holidays = tuple(zip(days, table["holiday"].tolist(), strict=True)) or None
+        rows = panel.history.loc[panel.history["unique_id"].isin(chosen) & ~panel.history["censored"]]
         tasks = []
-        for series in chosen:
-            rows = panel.history.loc[(panel.history["unique_id"] == series) & ~panel.history["censored"]]
-            span = (rows["ds"].max() - rows["ds"].min()).days
-            tasks.append(
-                {
-                    "ds": rows["ds"].to_numpy(),
-                    "y": rows["y"].to_numpy(),
-                    "regressors": {n: rows[n].ffill().fillna(0.0).to_numpy() for n in names},
-                    "holidays": holidays,
-                    "settings": {**DEFAULTS, **spec.params.get("prophet", {})},
-                    "weekly": spec.grain == "D",
-                    "yearly": span >= 2 * YEAR,
-                    "seed": spec.seed,
-                }
-            )
-        return tasks
+        for series, mine in rows.groupby("unique_id", sort=True):
+            span = (mine["ds"].max() - mine["ds"].min()).days
+            regressors = {n: mine[n].ffill().fillna(0.0).to_numpy() for n in names}
+            yearly, earlier = span >= 2 * YEAR, begun.get(int(str(series)))
+            ds, y = mine["ds"].to_numpy(), mine["y"].to_numpy()
+            tasks.append(Series(ds, y, regressors, yearly=yearly, seed=spec.seed, start=earlier))
+        every = tuple(np.unique(day_numbers(rows["ds"])).astype(int).tolist())
+        return Calendar(every, holidays, canonical_json(_settings(spec)), weekly=spec.grain == "D"), tasks
 
     def load(self, directory: Path) -> FittedProphet:
         """Read what `save` wrote."""
@@ -204,6 +170,25 @@ class ProphetFamily:
         rest = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
         declined = pd.DataFrame(rest["declined"], columns=["unique_id", "reason"]).astype({"unique_id": "int64"})
         return FittedProphet({int(k): v for k, v in models.items()}, rest["state"], declined)
+
+
+def first_by_revenue(panel: Panel, ids: Iterable[int], n: int) -> list[int]:
+    """The `n` of these series with the most revenue lately, the largest first; ties by id."""
+    weights = revenue_weights(panel)
+    return sorted((int(i) for i in ids), key=lambda i: (-float(weights.get(i, 0.0)), i))[:n]
+
+
+def _settings(spec: ModelSpec) -> dict[str, Any]:
+    given = {**DEFAULTS, **spec.params.get("prophet", {})}
+    return {name: value for name, value in given.items() if name not in OWN_PARAMS}
+
+
+def _started_from(begun: dict[int, str], made: dict[int, Made]) -> dict[str, Any] | None:
+    """What the manifest says of a warm start: the hash of the models begun from, and how many series could use them."""
+    if not begun:
+        return None
+    text = canonical_json({str(i): text for i, text in begun.items()})
+    return {"models_sha256": sha256_text(text), "series": sum(one.warm for one in made.values())}
 
 
 FAMILY = ProphetFamily()
