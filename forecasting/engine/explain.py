@@ -110,8 +110,9 @@ def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int
     own = panel.subset([series])
     if not len(own.history):
         raise NotExplainable(f"Series {series} has no history up to the day that the forecast starts from.")
+    fitted = fitted.narrow(fitted.cut([series])[0])
     watched = {name: _Watched(_recording(part)) for name, part in fitted.parts.items()}
-    made = replace(fitted, parts=watched, hierarchy=None).forecast(own, steps)
+    made = replace(fitted.with_parts(watched), hierarchy=None).forecast(own, steps)
     row = made.iloc[h - 1]
     values = {name: part.at(h, steps) for name, part in watched.items()}
     shares = _shares(fitted, own, series, values)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from forecasting.engine.guard import bounded, flagged, made_by_cut, plausible, w
 from forecasting.engine.hierarchy_model import FILE as HIERARCHY
 from forecasting.engine.hierarchy_model import Hierarchy
 from forecasting.engine.panel import STEP_DAYS, Panel, classify
+from forecasting.engine.ranking import fit_family, shares_of_top
+from forecasting.engine.segments import Segment, with_new_series
+from forecasting.engine.source import PanelSource, as_source
+from forecasting.engine.tasks import run_tasks
 from forecasting.engine.types import MINT, ModelSpec, TrainingWindow
 
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
@@ -33,14 +38,23 @@ FORECAST_COLUMNS = ("unique_id", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi9
 
 
 @dataclass(frozen=True)
+class SegmentFit:
+    """The fitted families of one segment, by name, and the series that they were fitted on."""
+
+    ids: tuple[int, ...]
+    parts: Mapping[str, Fitted]
+
+
+@dataclass(frozen=True)
 class FittedModel:
     """One fit of a spec, with the calibration of its intervals.
 
-    classes: unique_id -> demand class at fit time. ceilings: unique_id -> largest day seen in training.
+    segments: in the order of their numbers. classes: unique_id -> demand class at fit time. ceilings: unique_id ->
+    largest day seen in training.
     """
 
     spec: ModelSpec
-    parts: Mapping[str, Fitted]
+    segments: tuple[SegmentFit, ...]
     calibration: Calibration
     classes: Mapping[int, str]
     ceilings: Mapping[int, float]
@@ -55,9 +69,34 @@ class FittedModel:
         return self.spec.reconciliation == MINT and hierarchy is not None and hierarchy.own is not None
 
     @property
+    def parts(self) -> Mapping[str, Fitted]:
+        """The fitted families of a model of one segment. Raises ValueError where there are several: see `narrow`."""
+        if len(self.segments) != 1:
+            raise ValueError(f"the model has {len(self.segments)} segments; ask one of them")
+        return self.segments[0].parts
+
+    def with_parts(self, parts: Mapping[str, Fitted]) -> FittedModel:
+        """A model of one segment with other fitted families."""
+        return replace(self, segments=(replace(self.segments[0], parts=parts),))
+
+    def cut(self, ids: Sequence[int]) -> tuple[Segment, ...]:
+        """These series in the segments of the fit; one that came since goes where its id says."""
+        known = [Segment(number, one.ids) for number, one in enumerate(self.segments)]
+        return with_new_series(known, ids)
+
+    def narrow(self, segment: Segment) -> FittedModel:
+        """The model of one segment's series alone: what their forecasts need, and no other segment's families."""
+        if len(self.segments) == 1:
+            return self
+        classes = {i: self.classes[i] for i in segment.ids if i in self.classes}
+        ceilings = {i: self.ceilings[i] for i in segment.ids if i in self.ceilings}
+        one = self.segments[segment.number]
+        return replace(self, segments=(one,), classes=classes, ceilings=ceilings, files={}, hierarchy=None)
+
+    @property
     def declined(self) -> pd.DataFrame:
         """unique_id, family, reason of every series a family declined."""
-        tables = [part.declined.assign(family=name) for name, part in self.parts.items()]
+        tables = [one.parts[name].declined.assign(family=name) for name in self.spec.families for one in self.segments]
         return pd.concat(tables, ignore_index=True)[["unique_id", "family", "reason"]]
 
     def forecast(self, panel: Panel, horizon: int) -> pd.DataFrame:
@@ -70,6 +109,12 @@ class FittedModel:
         """
         if not len(panel.history):
             raise NoUsableSeries("the panel is empty")
+        if len(self.segments) == 1:
+            return self._forecast(panel, horizon)
+        made = [self.narrow(one)._forecast(panel.subset(one.ids), horizon) for one in self.cut(panel.ids.tolist())]
+        return sorted_forecast(made)
+
+    def _forecast(self, panel: Panel, horizon: int) -> pd.DataFrame:
         frame = horizon_frame(panel, horizon)
         frame.insert(2, "h", np.tile(np.arange(1, horizon + 1), len(panel.ids)))
         known = plausible(panel, horizon)
@@ -117,7 +162,7 @@ class FittedModel:
             "spec_sha256": self.spec.sha256,
             "partition": self.window.to_json() if self.window is not None else None,
             "data_fingerprint": self.window.fingerprint if self.window is not None else None,
-            "families": {name: part.describe() for name, part in self.parts.items()},
+            **self._described(),
             "classes": {str(k): v for k, v in self.classes.items()},
             "ceilings": {str(k): v for k, v in self.ceilings.items()},
             "calibration": {"file": CALIBRATION, "residuals": self.calibration.residuals},
@@ -125,10 +170,21 @@ class FittedModel:
             "files": dict(self.files),
         }
 
+    def _described(self) -> dict[str, Any]:
+        told = [{name: part.describe() for name, part in one.parts.items()} for one in self.segments]
+        if len(told) == 1:
+            return {"families": told[0]}
+        segments = [{"ids": list(one.ids), "families": row} for one, row in zip(self.segments, told, strict=True)]
+        families = {name: {"family": name, "segments": len(told)} for name in self.spec.families}
+        return {"families": families, "segments": segments}
+
     def save(self, directory: Path) -> list[str]:
-        """Write the artifact's files into `directory` (made if missing); return their names, the manifest last."""
+        """Write the artifact's files into `directory` (made if missing); return their names, the manifest last. Of
+        several segments, each has files of its own."""
         directory.mkdir(parents=True, exist_ok=True)
-        names = [name for part in self.parts.values() for name in part.save(directory)]
+        names = []
+        for number, one in enumerate(self.segments):
+            names += _save_segment(one, directory, "" if len(self.segments) == 1 else segment_prefix(number))
         text = json.dumps(self.calibration.to_json(), sort_keys=True, allow_nan=False)
         (directory / CALIBRATION).write_text(text, encoding="utf-8")
         names.append(CALIBRATION)
@@ -148,7 +204,7 @@ class FittedModel:
         calibration = json.loads((directory / CALIBRATION).read_text(encoding="utf-8"))
         return cls(
             spec=spec,
-            parts={name: get_family(name).load(directory) for name in spec.families},
+            segments=_load_segments(spec, body, directory),
             calibration=Calibration.from_json(calibration),
             classes={int(k): v for k, v in body["classes"].items()},
             ceilings={int(k): v for k, v in body["ceilings"].items()},
@@ -189,8 +245,125 @@ def read_manifest(directory: Path, *, manifest_sha256: str | None = None) -> dic
     return body
 
 
+def sorted_forecast(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The forecasts of all segments, by series and step."""
+    frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    return frame.sort_values(["unique_id", "h"], kind="stable", ignore_index=True)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def segment_prefix(number: int) -> str:
+    """What the files of a segment begin with, where there are several."""
+    return f"segment{number:05d}_"
+
+
+def _save_segment(one: SegmentFit, directory: Path, prefix: str) -> list[str]:
+    if not prefix:
+        return [name for part in one.parts.values() for name in part.save(directory)]
+    names = []
+    with tempfile.TemporaryDirectory(dir=directory) as apart:
+        for part in one.parts.values():
+            for name in part.save(Path(apart)):
+                (Path(apart) / name).rename(directory / f"{prefix}{name}")
+                names.append(f"{prefix}{name}")
+    return names
+
+
+def _load_segments(spec: ModelSpec, body: Mapping[str, Any], directory: Path) -> tuple[SegmentFit, ...]:
+    """The segments of a manifest, from files whose hashes were verified before."""
+    several = body.get("segments")
+    if several is None:
+        ids = tuple(sorted(int(key) for key in body["classes"]))
+        return (SegmentFit(ids, {name: get_family(name).load(directory) for name in spec.families}),)
+    out = []
+    for number, row in enumerate(several):
+        prefix = segment_prefix(number)
+        with tempfile.TemporaryDirectory(dir=directory) as apart:
+            for name in body["files"]:
+                if name.startswith(prefix):
+                    (Path(apart) / name.removeprefix(prefix)).symlink_to((directory / name).resolve())
+            parts = {name: get_family(name).load(Path(apart)) for name in spec.families}
+        out.append(SegmentFit(tuple(int(i) for i in row["ids"]), parts))
+    return tuple(out)
+
+
+# --- fitting ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FittedPart:
+    """What a fit of one segment gives."""
+
+    fit: SegmentFit
+    classes: dict[int, str]
+    ceilings: dict[int, float]
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Fit all families of a spec on one segment. share: see `ranking.fit_family`."""
+
+    source: PanelSource
+    segment: Segment
+    spec: ModelSpec
+    window: TrainingWindow | None
+    share: int | None
+
+    def run(self) -> FittedPart:
+        """The part. Raises PartitionViolation, NoUsableSeries, MissingRegressor."""
+        panel = self.source.panel(self.segment)
+        if not len(panel.history):
+            raise NoUsableSeries("the panel is empty")
+        if self.window is not None:
+            self.window.check(panel.history)
+        parts = {name: fit_family(name, panel, self.spec, self.share) for name in self.spec.families}
+        top = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
+        classes = classify(panel)
+        return FittedPart(
+            SegmentFit(tuple(int(i) for i in panel.ids), parts),
+            {int(k): str(v) for k, v in zip(classes.index.to_numpy(), classes.to_numpy(), strict=True)},
+            {int(k): float(v) for k, v in zip(top.index.to_numpy(), top.to_numpy(), strict=True)},
+        )
+
+
+def fit_tasks(
+    source: PanelSource, spec: ModelSpec, window: TrainingWindow | None = None, executor: Executor | None = None
+) -> list[FitTask]:
+    """One task for each segment; `fitted_of` makes the model of what they give."""
+    end = source.last_day
+    shares = shares_of_top(source, spec, [end], executor)
+    return [FitTask(source.narrow(one), one, spec, window, shares.get((one.number, end))) for one in source.segments]
+
+
+def fitted_of(
+    parts: Sequence[FittedPart],
+    source: PanelSource,
+    spec: ModelSpec,
+    calibration: Calibration,
+    *,
+    window: TrainingWindow | None = None,
+    hierarchy: Hierarchy | None = None,
+) -> FittedModel:
+    """The model of all segments' parts. hierarchy: that of the evaluation, for the levels above the series; where the
+    spec reconciles by MinT (never with several segments), the nodes' own models are fitted, too."""
+    if hierarchy is not None:
+        reconciles = spec.reconciliation == MINT and len(parts) == 1
+        hierarchy = hierarchy.with_models(source.panel(source.segments[0]), spec) if reconciles else hierarchy
+    return FittedModel(
+        spec=spec,
+        segments=tuple(part.fit for part in parts),
+        calibration=calibration,
+        classes={key: value for part in parts for key, value in part.classes.items()},
+        ceilings={key: value for part in parts for key, value in part.ceilings.items()},
+        window=window,
+        hierarchy=hierarchy,
+    )
+
+
 def fit(
-    panel: Panel,
+    data: Panel | PanelSource,
     spec: ModelSpec,
     calibration: Calibration,
     *,
@@ -198,26 +371,12 @@ def fit(
     executor: Executor | None = None,
     hierarchy: Hierarchy | None = None,
 ) -> FittedModel:
-    """Fit every family of the spec on the whole panel. With a window, the panel is checked against it first.
-
-    hierarchy: that of the evaluation, for the levels above the series; where the spec reconciles by MinT, the nodes'
-    own models are fitted, too.
+    """Fit every family of the spec on every segment. With a window, the panels are checked against it first.
 
     Raises PartitionViolation, NoUsableSeries, MissingRegressor.
     """
-    if not len(panel.history):
+    if isinstance(data, Panel) and not len(data.history):
         raise NoUsableSeries("the panel is empty")
-    if window is not None:
-        window.check(panel.history)
-    parts = {name: get_family(name).fit(panel, spec, executor=executor) for name in spec.families}
-    top = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
-    classes = classify(panel)
-    return FittedModel(
-        spec=spec,
-        parts=parts,
-        calibration=calibration,
-        classes={int(k): str(v) for k, v in zip(classes.index.to_numpy(), classes.to_numpy(), strict=True)},
-        ceilings={int(k): float(v) for k, v in zip(top.index.to_numpy(), top.to_numpy(), strict=True)},
-        window=window,
-        hierarchy=hierarchy.with_models(panel, spec) if hierarchy is not None else None,
-    )
+    source = as_source(data)
+    parts = run_tasks(fit_tasks(source, spec, window, executor), executor)
+    return fitted_of(parts, source, spec, calibration, window=window, hierarchy=hierarchy)

@@ -195,7 +195,7 @@ def test_explain__answer_beyond_the_history__is_told_as_kept_within(model, panel
     assert rebuilt(prophet) == pytest.approx(prophet.raw, rel=1e-6) and "makes plausible" in one.note
     assert one.yhat == model.forecast(small, HORIZON)["yhat"].iloc[1]
     state = {**model.parts["prophet"].state, "ceilings": {str(i): 1.0 for i in range(1, 7)}}
-    low = replace(model, parts={**model.parts, "prophet": replace(model.parts["prophet"], state=state)})
+    low = model.with_parts({**model.parts, "prophet": replace(model.parts["prophet"], state=state)})
     cut = next(m for m in explain(low, panel, 1, 2).members if m.family == "prophet")
     assert cut.yhat == 1.0 and cut.raw is not None and cut.raw > 1.0 and "kept within" in cut.note
 
