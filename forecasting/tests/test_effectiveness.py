@@ -94,7 +94,7 @@ def test_collect__evaluation_gate_and_accuracy__are_those_of_the_runs(alpha: Ten
     load(make_demand(stores=1, products=3))
     older, newer = evaluate_inline(**QUICK), evaluate_inline(**{**QUICK, "horizon": 14})
     version = train(as_of=LAST - timedelta(days=7))
-    forecast_version(ctx=None, version=version)
+    forecast_version(ctx=None, version=version, origin=LAST - timedelta(days=7))
     (measured,) = measure_accuracy(ctx=None)
     found = collect(evaluate=False)
     assert found.run["run"] == str(newer.run.pk) != str(older.run.pk)
