@@ -30,10 +30,15 @@ def score_of(report: Any, name: str) -> float | None:
 
 
 def score_tables(report: Any) -> list[dict[str, Any]]:
-    """Scores overall, by week ahead and by demand class, and by store where there are few."""
+    """Scores overall, of the levels above the series, by week ahead and demand class, by store where there are few."""
     scores = _scores(report)
     groups: list[tuple[str, dict[str, Any]]] = [("Overall", {"All": scores.get("overall", {})})]
-    for key, title in (("by_week", "By week ahead"), ("by_class", "By demand class"), ("by_store", "By store")):
+    for key, title in (
+        ("by_level", "Sums of series, by level"),
+        ("by_week", "By week ahead"),
+        ("by_class", "By demand class"),
+        ("by_store", "By store"),
+    ):
         groups.append((title, dict(list(scores.get(key, {}).items())[:25])))
     tables = []
     for title, rows in groups:

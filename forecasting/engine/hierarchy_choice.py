@@ -44,7 +44,7 @@ def why_no_mint(panel: Panel, families: Sequence[str], origins: Sequence[date]) 
     if len(panel.ids) > MOST_SERIES:
         return f"MinT is tried up to {MOST_SERIES:,} series; there are {len(panel.ids):,}"
     if node_family(tuple(families)) is None:
-        return "no family that was compared can forecast the levels above the series"
+        return "no family of the spec can forecast the levels above the series"
     if len(origins) < 2:
         return "one origin leaves nothing to weigh errors by"
     if "store_id" not in panel.static.columns:

@@ -22,16 +22,17 @@ from forecasting.engine.families import Fitted, get_family
 from forecasting.engine.hierarchy import LEVELS, Node, Tree, node_errors, node_forecasts, node_panel
 from forecasting.engine.hierarchy_mint import Variances, reconcile
 from forecasting.engine.panel import Panel
+from forecasting.engine.scores import Score, ratio
 from forecasting.engine.types import ModelSpec
 
 FILE, PREFIX = "hierarchy.json", "nodes_"
 NODE_COLUMNS = ("level", "key", "members", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi95")
 NODE_FAMILIES = ("lightgbm", "lightgbm_direct")
-"""Families that may forecast the nodes for MinT; the first of them that the search compared does."""
+"""Families that may forecast the nodes for MinT; the first of them that the spec has does."""
 
 
 def node_family(families: tuple[str, ...]) -> str | None:
-    """The family of the nodes' own models; None where none of those compared is fit for it."""
+    """The family of the nodes' own models; None where none of a spec's is fit for it."""
     return next((name for name in NODE_FAMILIES if name in families), None)
 
 
@@ -45,6 +46,33 @@ def node_spec(spec: ModelSpec, family: str) -> ModelSpec:
         params=spec.params,
         seed=spec.seed,
     )
+
+
+def level_scores(frame: pd.DataFrame, stored: pd.DataFrame, static: pd.DataFrame) -> dict[str, dict[str, Score]]:
+    """WAPE, bias and coverage80 of each level above the series, of forecasts that met their actuals.
+
+    frame: series' rows beside actuals (as `node_errors`, of one origin). stored: level, key, ds, yhat, lo80, hi80 as
+    published. Where a small member's demand is unknown, the error of the others is held against the band.
+    """
+    tree = Tree.of(static.loc[static["unique_id"].isin(frame["unique_id"].unique())])
+    rows = node_errors(frame, tree)
+    rows = rows.assign(level=rows["unique_id"].map(tree.levels), key=rows["unique_id"].map(tree.keys))
+    rows = rows.loc[~rows["censored"]].merge(stored, on=["level", "key", "ds"], how="left", suffixes=("", "_whole"))
+    error = rows["y"] - rows["yhat"]
+    band = rows["hi80"].notna()
+    inside = (error >= rows["lo80"] - rows["yhat_whole"]) & (error <= rows["hi80"] - rows["yhat_whole"])
+    out = {}
+    for level in (name for name in LEVELS if (rows["level"] == name).any()):
+        here = rows["level"] == level
+        total, n = float(rows.loc[here, "y"].sum()), int(here.sum())
+        out[level] = {
+            "wape": ratio(float(error[here].abs().sum()), total, n),
+            "bias": ratio(float(-error[here].sum()), total, n),
+            "coverage80": ratio(
+                float(inside[here & band].sum()), float((here & band).sum()), n, "no band was stored for these days"
+            ),
+        }
+    return out
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from forecasting.engine.train import WEEK_STEPS, naive_forecasts
 from forecasting.errors import NoDemandLoaded
 from forecasting.models import AccuracyRecord, ForecastSet
 from forecasting.services.bulk import copy_out
+from forecasting.services.hierarchy import realised
 from forecasting.services.loading import load_panel, plan_window
 from ledger.context import RunContext
 from ledger.services.audit import record
@@ -35,6 +36,7 @@ class _Measured:
     forecast_set: ForecastSet
     until: date
     scores: ScoreSet
+    levels: dict[str, Any]
     naive: float | None
     sums: dict[str, float]
     days: int
@@ -93,7 +95,9 @@ def _measure(panel: Panel, forecast_set: ForecastSet, last: date) -> _Measured |
     scores = score_frame(frame, scales, classes=classify(past), stores=stores, week_steps=week)
     naive = score_frame(frame.assign(yhat=frame["naive"]).drop(columns=["lo80", "lo95"]), scales, week_steps=week)
     known = frame.loc[~frame["censored"] & frame["y"].notna()]
-    return _Measured(forecast_set, last, scores, naive.get("wape").value, _sums(known), int(known["ds"].nunique()))
+    levels = realised(forecast_set, frame, panel.static)
+    days = int(known["ds"].nunique())
+    return _Measured(forecast_set, last, scores, levels, naive.get("wape").value, _sums(known), days)
 
 
 def _stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:
@@ -128,7 +132,7 @@ def _write(ctx: RunContext | None, measured: list[_Measured]) -> list[AccuracyRe
         ctx.fence()
     written = []
     for found in measured:
-        scores: dict[str, Any] = {**found.scores.to_json(), "sums": found.sums}
+        scores: dict[str, Any] = {**found.scores.to_json(), "sums": found.sums, "by_level": found.levels}
         row, created = AccuracyRecord.objects.get_or_create(
             forecast_set=found.forecast_set,
             actuals_until=found.until,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pyarrow as pa
 from django.db import connection
+from psycopg import sql
 
 from forecasting.engine.fitted import FittedModel
-from forecasting.engine.hierarchy_model import NODE_COLUMNS
+from forecasting.engine.hierarchy_model import NODE_COLUMNS, level_scores
 from forecasting.models import ForecastSet
-from forecasting.services.bulk import array_columns, copy_in
+from forecasting.services.bulk import array_columns, copy_in, copy_out
 
 TOLERANCE = 1e-9
 """Relative: sums of the same floats in another order differ in their last bits."""
@@ -42,6 +45,23 @@ def store_nodes(made: ForecastSet, nodes: pd.DataFrame, step_days: int) -> int:
         }
     )
     return copy_in(table, "forecasting_forecastnodepath", _COLUMNS)
+
+
+def stored_nodes(made: ForecastSet) -> pd.DataFrame:
+    """level, key, ds, yhat, lo80, hi80 of a set's nodes, as stored."""
+    query = sql.SQL(
+        "SELECT level, key, target_date AS ds, yhat, lo80, hi80 FROM forecast_daily_totals WHERE forecast_set_id = {}"
+    ).format(sql.Literal(made.pk))
+    types = {"level": pa.string(), "key": pa.string(), "ds": pa.timestamp("ns")}
+    table = copy_out(query, types | dict.fromkeys(("yhat", "lo80", "hi80"), pa.float64()))
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def realised(made: ForecastSet, frame: pd.DataFrame, static: pd.DataFrame) -> dict[str, Any]:
+    """Scores by level of a set's forecasts that met their actuals, as JSON. frame: its series' rows beside them."""
+    found = level_scores(frame, stored_nodes(made), static)
+    return {level: {name: score.to_json() for name, score in scores.items()} for level, scores in found.items()}
 
 
 _SUMS = """

@@ -14,9 +14,11 @@ from django.db import connection
 from django_tenants.utils import tenant_context
 
 from forecasting import selectors
+from forecasting.admin.scores import score_tables
 from forecasting.engine.types import MINT
 from forecasting.engine.types import ModelSpec as SpecBody
 from forecasting.models import (
+    Demand,
     ForecastNodePath,
     ForecastPath,
     ForecastSet,
@@ -25,6 +27,7 @@ from forecasting.models import (
     ModelVersion,
     Series,
 )
+from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.artifacts import load_fit
 from forecasting.services.explaining import explain_point
 from forecasting.services.exporting import TOTAL_COLUMNS
@@ -108,6 +111,41 @@ def test_forecast_version__a_store_opened_since_the_fit__is_there_and_adds_up(al
     nodes = nodes_of(made)
     assert ("store", "new") in nodes and nodes["total", ""].members == 6
     assert what_does_not_add_up(made) == []
+
+
+def test_measure_accuracy__days_came__each_level_is_scored_as_by_loops(alpha):
+    load(make_demand(stores=2, products=4))
+    origin = LAST - timedelta(days=14)
+    version = train(as_of=origin, horizon=14)
+    made = forecast_version(ctx=None, version=version, origin=origin)
+    (record,) = measure_accuracy(ctx=None)
+    sold = {(row.series_id, row.date): row.quantity for row in Demand.objects.filter(date__gt=origin)}
+    stores = dict(Series.objects.values_list("pk", "store_id"))
+    error = actual = inside = 0.0
+    for path in made.node_paths.filter(level="store"):
+        for k, yhat in enumerate(path.yhat):
+            day = path.start_date + timedelta(days=k)
+            y = sum(value for (series, date), value in sold.items() if date == day and stores[series] == path.key)
+            error, actual = error + abs(y - yhat), actual + y
+            inside += path.lo80[k] <= y <= path.hi80[k]
+    found = record.scores["by_level"]
+    assert list(found) == ["total", "store", "category"]
+    assert found["store"]["wape"] == {"value": pytest.approx(error / actual), "n": 28, "reason": None}
+    assert found["store"]["coverage80"]["value"] == pytest.approx(inside / 28)
+    assert found["total"]["wape"]["value"] <= found["store"]["wape"]["value"], "errors cancel out in a sum"
+    titles = [table["title"] for table in score_tables(record.scores)]
+    assert "Sums of series, by level" in titles
+
+
+def test_measure_accuracy__stored_without_totals__errors_are_known_and_the_band_is_not(alpha):
+    load(make_demand(stores=1, products=2))
+    origin = LAST - timedelta(days=7)
+    made = forecast_version(ctx=None, version=train(as_of=origin, horizon=7), origin=origin)
+    made.node_paths.all().delete()
+    (record,) = measure_accuracy(ctx=None)
+    total = record.scores["by_level"]["total"]
+    assert total["wape"]["value"] is not None
+    assert (total["coverage80"]["value"], total["coverage80"]["reason"]) == (None, "no band was stored for these days")
 
 
 def test_version__its_calibration_of_the_totals__is_a_file_under_a_hash(alpha):
