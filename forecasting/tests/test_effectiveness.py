@@ -24,6 +24,12 @@ from tenants.models import Tenant
 QUICK: dict[str, Any] = {"families": ["seasonal_average"], "origins": 2, "horizon": 7}
 
 
+@pytest.fixture(autouse=True)
+def one_process(settings) -> None:
+    """The runs are so small that starting processes would take longer than they do."""
+    settings.TRAIN_PROCESSES = 1
+
+
 def score(value: float | None, reason: str | None = None) -> dict[str, Any]:
     return {"value": value, "n": 10, "reason": reason}
 
