@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
@@ -31,9 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "holidays_prior_scale": 1.0,
     "seasonality_mode": "multiplicative",
 }
-OWN_PARAMS = ("only", "warm_start")
-"""Parameters of the family; all others are Prophet's. only: the series that may have a model (default: those of the
-panel that rank first by revenue); warm_start: begin from the earlier fit where there is one (default False)."""
+OWN_PARAMS = ("warm_start",)
+"""Parameters of the family; all others are Prophet's. warm_start: begin from an earlier fit (default False)."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class ProphetFamily:
     @staticmethod
     def _declines(panel: Panel, spec: ModelSpec) -> dict[int, str]:
         """unique_id -> reason, for the series where it cannot pay."""
-        classes = classify(panel)
+        classes, weights = classify(panel), revenue_weights(panel)
         cycle = 2 * (WEEK if spec.grain == "D" else 13)
         known = panel.history.loc[~panel.history["censored"]].groupby("unique_id")["y"].size()
         reasons: dict[int, str] = {}
@@ -134,10 +132,10 @@ class ProphetFamily:
             elif classes[series] in {DemandClass.INTERMITTENT, DemandClass.LUMPY}:
                 reasons[int(series)] = f"demand is {classes[series]}"
         rest = [int(i) for i in panel.ids if int(i) not in reasons]
-        only = spec.params.get("prophet", {}).get("only")
-        top = set(only) if only is not None else set(first_by_revenue(panel, rest, spec.prophet_top_n))
-        text = f"not among the top {spec.prophet_top_n} series by revenue"
-        return reasons | {series: text for series in rest if series not in top}
+        ranked = sorted(rest, key=lambda i: (-float(weights.get(i, 0.0)), i))
+        for series in ranked[spec.prophet_top_n :]:
+            reasons[series] = f"not among the top {spec.prophet_top_n} series by revenue"
+        return reasons
 
     @staticmethod
     def _tasks(
@@ -170,12 +168,6 @@ class ProphetFamily:
         rest = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
         declined = pd.DataFrame(rest["declined"], columns=["unique_id", "reason"]).astype({"unique_id": "int64"})
         return FittedProphet({int(k): v for k, v in models.items()}, rest["state"], declined)
-
-
-def first_by_revenue(panel: Panel, ids: Iterable[int], n: int) -> list[int]:
-    """The `n` of these series with the most revenue lately, the largest first; ties by id."""
-    weights = revenue_weights(panel)
-    return sorted((int(i) for i in ids), key=lambda i: (-float(weights.get(i, 0.0)), i))[:n]
 
 
 def _settings(spec: ModelSpec) -> dict[str, Any]:

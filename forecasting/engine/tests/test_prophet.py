@@ -182,15 +182,6 @@ def test_fit__start_with_other_columns__fits_anew(short, short_fit, long_fit):
     assert other.models == short_fit.models and other.describe()["started_from"]["series"] == 0
 
 
-def test_fit__only_some_series_allowed__the_others_are_declined_with_the_reason(short):
-    fitted = FAMILY.fit(short, replace(SPEC, params={"prophet": {"only": [3]}}))
-    assert list(fitted.models) == [3]
-    assert fitted.declined.to_dict("list") == {
-        "unique_id": [1, 2], "reason": ["not among the top 2 series by revenue"] * 2,
-    }  # fmt: skip
-    assert "only" not in fitted.state["settings"]
-
-
 def test_fit__stan_program_fails__series_is_declined_and_says_so(short, monkeypatch, tmp_path):
     broken = tmp_path / "stan"
     broken.write_text("#!/bin/sh\nexit 70\n")
