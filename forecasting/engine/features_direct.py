@@ -26,6 +26,7 @@ from forecasting.engine.features_grid import (
     trailing_std,
 )
 from forecasting.engine.features_known import (
+    EVENTS,
     PRICE_BASE,
     categories,
     historic_matrices,
@@ -92,8 +93,8 @@ class Rows:
 def gather_facts(panel: Panel, state: Mapping[str, Any], horizon: int) -> Facts:
     """Facts of a panel's history and of the `horizon` steps after it.
 
-    state: grain, season (steps of the week; 1 where there is none), yearly, codes (vocabulary of the attributes) and
-    price_base. Raises MissingRegressor.
+    state: grain, season (steps of the week; 1 where there is none), yearly, codes (vocabulary of the attributes),
+    events and price_base. Raises MissingRegressor.
     """
     grid, grain, season = Grid.of(panel), state["grain"], state["season"]
     known = known_matrices(panel, grid, horizon)
@@ -117,8 +118,8 @@ def gather_facts(panel: Panel, state: Mapping[str, Any], horizon: int) -> Facts:
         origin=_small(origin),
         same_weekday=_small(weekdays),
         yearly=past.mean(YEAR_WINDOW[grain]) if state["yearly"] else None,
-        day=_small(planned_features(known, grain)),
-        until=_small(steps_until(known)),
+        day=_small(planned_features(known, grain, state[EVENTS])),
+        until=_small(steps_until(known, state[EVENTS])),
         calendar=calendar(grid.days(horizon), panel, state["yearly"]),
         static=encode_static(panel, state["codes"]).set_index("unique_id").reindex(grid.ids),
     )

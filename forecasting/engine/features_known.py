@@ -5,7 +5,7 @@ All matrices are series × columns (see `features_grid`); those of the known fut
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from forecasting.engine.panel import Panel, absent_regressors
 PRICE_STEPS = {"D": 91, "W": 13}
 EVENT_STEPS, SHARE_STEPS = 28, {"D": 28, "W": 4}
 SHUT_SEASONS, SHUT_SURE = 4, 0.99
-PRICE_BASE = "price_base"
+PRICE_BASE, EVENTS = "price_base", "events"
 
 
 def is_price(name: str) -> bool:
@@ -62,10 +62,10 @@ def usual_price(price: np.ndarray, grain: str) -> np.ndarray:
     return np.asarray(np.where(mean > 0, mean, np.nan))
 
 
-def planned_features(known: Mapping[str, np.ndarray], grain: str) -> dict[str, np.ndarray]:
+def planned_features(known: Mapping[str, np.ndarray], grain: str, events: Collection[str]) -> dict[str, np.ndarray]:
     """Features of a day out of the known future up to that day: values, relative prices, steps since an event.
 
-    An event is a regressor that is only ever 0 or 1, such as a promotion. Its last time is one before the day itself.
+    events: see `events_of`. An event's last time is one before the day itself.
     """
     out: dict[str, np.ndarray] = {}
     for name, values in known.items():
@@ -73,26 +73,31 @@ def planned_features(known: Mapping[str, np.ndarray], grain: str) -> dict[str, n
             out[f"{name}_relative"] = relative_price(values, grain)
             continue
         out[name] = values
-        if is_event(values):
+        if name in events:
             on = values > 0
             out[f"{name}_since"] = np.minimum(before(steps_since(on, EVENT_STEPS), EVENT_STEPS) + 1, EVENT_STEPS)
             out[f"{name}_share"] = before(Trailing(on.astype("float64")).mean(SHARE_STEPS[grain]))
     return out
 
 
-def is_event(values: np.ndarray) -> bool:
-    """Whether a regressor is only ever 0 or 1."""
-    return bool(np.isin(values[np.isfinite(values)], (0.0, 1.0)).all())
+def events_of(known: Mapping[str, np.ndarray]) -> list[str]:
+    """The regressors that are only ever 0 or 1, such as a promotion. It is asked once, of what a fit learns from: a
+    forecast, of one series or with an odd plan, has the features of its fit."""
+    return [
+        name
+        for name, values in known.items()
+        if not is_price(name) and bool(np.isin(values[np.isfinite(values)], (0.0, 1.0)).all())
+    ]
 
 
-def steps_until(known: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def steps_until(known: Mapping[str, np.ndarray], events: Collection[str]) -> dict[str, np.ndarray]:
     """Steps from each column to the next one of each event, the column itself left out; at most EVENT_STEPS.
 
     Whoever uses it cuts it where the plan ends: see `within_plan`.
     """
     out = {}
     for name, values in known.items():
-        if not is_price(name) and is_event(values):
+        if name in events:
             ahead = steps_since((values > 0)[:, ::-1], EVENT_STEPS)[:, ::-1]
             until = np.full_like(ahead, EVENT_STEPS)
             until[:, :-1] = np.minimum(ahead[:, 1:] + 1, EVENT_STEPS)

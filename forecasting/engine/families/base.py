@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from datetime import date
 from pathlib import Path
@@ -81,3 +82,14 @@ def horizon_frame(panel: Panel, horizon: int, ids: Any = None) -> pd.DataFrame:
 def no_declines() -> pd.DataFrame:
     """An empty table of declined series."""
     return pd.DataFrame({"unique_id": pd.Series(dtype="int64"), "reason": pd.Series(dtype="object")})
+
+
+NOTHING_KNOWN = "no series learned together with it has a known day after its first"
+NOTHING_SOLD = "no series learned together with it has sold anything after its first day"
+
+
+def all_declined(ids: Iterable[int], reason: str) -> pd.DataFrame:
+    """Every one of these series, declined for the same reason."""
+    return pd.DataFrame({"unique_id": pd.Series(list(ids), dtype="int64"), "reason": reason}).astype(
+        {"reason": "object"}
+    )

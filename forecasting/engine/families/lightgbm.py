@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
+from forecasting.engine.families.base import (
+    NOTHING_KNOWN,
+    NOTHING_SOLD,
+    Fitted,
+    all_declined,
+    horizon_frame,
+    no_declines,
+)
 from forecasting.engine.features import (
     capped,
     design,
@@ -28,8 +35,6 @@ from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
 MODEL_FILE, STATE_FILE = "lightgbm.txt", "lightgbm.json"
-NOTHING_KNOWN = "no series learned together with it has a known day after its first"
-NOTHING_SOLD = "no series learned together with it has sold anything after its first day"
 LAGS = {"D": (1, 2, 3, 7, 14, 21, 28), "W": (1, 2, 3, 4, 8, 13)}
 WINDOWS = {"D": (7, 28, 91), "W": (4, 13, 26)}
 SEASONAL_WINDOWS = (4, 8)
@@ -211,8 +216,7 @@ class LightGBM:
 
 def _nothing_learned(state: dict[str, Any]) -> FittedLightGBM:
     """A fit that declines every series; `state` names them and the reason."""
-    declined = pd.DataFrame({"unique_id": pd.Series(state["declined"], dtype="int64"), "reason": state["reason"]})
-    return FittedLightGBM(None, state, declined=declined)
+    return FittedLightGBM(None, state, declined=all_declined(state["declined"], state["reason"]))
 
 
 FAMILY = LightGBM()

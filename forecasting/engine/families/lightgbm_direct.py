@@ -16,13 +16,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.errors import NoUsableSeries
-from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
+from forecasting.engine.families.base import (
+    NOTHING_KNOWN,
+    NOTHING_SOLD,
+    Fitted,
+    all_declined,
+    horizon_frame,
+    no_declines,
+)
 from forecasting.engine.families.lightgbm_boosters import CUT, Boosters, Lesson, fit_boosters, groups_of
 from forecasting.engine.features import enough_for_yearly, static_codes
 from forecasting.engine.features_direct import SHUT_SHARE, Facts, Rows, features, gather_facts
 from forecasting.engine.features_grid import Grid
-from forecasting.engine.features_known import PRICE_BASE, SHUT_SURE, categories, price_base, price_level
+from forecasting.engine.features_known import (
+    EVENTS,
+    PRICE_BASE,
+    SHUT_SURE,
+    categories,
+    events_of,
+    known_matrices,
+    price_base,
+    price_level,
+)
 from forecasting.engine.panel import STEP_DAYS, Panel
 from forecasting.engine.types import ModelSpec
 
@@ -35,7 +50,7 @@ SHUT_LEARNED = 0.5
 class FittedDirect:
     """Boosters and what is needed to make their features again from any history."""
 
-    boosters: Boosters
+    boosters: Boosters | None
     state: dict[str, Any]
     family: str = NAME
     declined: pd.DataFrame = field(default_factory=no_declines, compare=False)
@@ -47,6 +62,8 @@ class FittedDirect:
 
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
         """Forecast `horizon` steps after the panel's last day, all at once; columns unique_id, ds, yhat."""
+        if self.boosters is None:
+            return horizon_frame(panel, 0, []).assign(yhat=pd.Series(dtype="float64"))
         facts = gather_facts(panel, self.state, horizon)
         series, ahead = np.arange(len(facts.grid.ids)), np.arange(1, horizon + 1)
         origin = np.full(len(series) * horizon, facts.grid.width - 1)
@@ -67,7 +84,7 @@ class FittedDirect:
     def save(self, directory: Path) -> list[str]:
         """LightGBM's text format and a JSON of the feature state."""
         (directory / STATE_FILE).write_text(json.dumps(self.state, sort_keys=True), encoding="utf-8")
-        return [*self.boosters.save(directory, NAME), STATE_FILE]
+        return [*(self.boosters.save(directory, NAME) if self.boosters is not None else ()), STATE_FILE]
 
 
 def steps_ahead(ids: np.ndarray, day: np.ndarray, horizon: int) -> np.ndarray:
@@ -90,7 +107,7 @@ class LightGBMDirect:
     def fit(
         self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
     ) -> FittedDirect:
-        """Boosters for all series and all steps of the horizon. Raises NoUsableSeries, MissingRegressor."""
+        """Boosters for all series and all steps of the horizon. Raises MissingRegressor."""
         grid, given = Grid.of(panel), spec.params.get(self.name, {})
         columns = [c for c in dict.fromkeys((*panel.regressors.static, "store_id")) if c in panel.static.columns]
         state: dict[str, Any] = {
@@ -104,10 +121,13 @@ class LightGBMDirect:
             "seed": spec.seed,
             "trained_until": str(panel.last_day),
         }
+        state[EVENTS] = events_of(known_matrices(panel, grid, 0))
         facts = gather_facts(panel, state, 0)
         rows = training_rows(facts, spec.horizon, spec.grain)
-        if not len(rows.h):
-            raise NoUsableSeries("every series is one observation long or wholly censored")
+        if not np.any(facts.demand[rows.series, rows.day]):
+            # No reason to end a run: the other families go on, and these series say why.
+            reason = NOTHING_SOLD if len(rows.h) else NOTHING_KNOWN
+            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
         x, names = features(facts, rows, spec.horizon)
         keep = ~facts.shut[rows.series, rows.day] | (x[names.index(SHUT_SHARE)] >= SHUT_LEARNED)
         level = facts.level[rows.series, rows.origin]
@@ -129,7 +149,14 @@ class LightGBMDirect:
     def load(self, directory: Path) -> FittedDirect:
         """Read what `save` wrote."""
         state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
+        if "declined" in state:
+            return _nothing_learned(state)
         return FittedDirect(Boosters.load(directory, NAME, state["boosters"]), state)
+
+
+def _nothing_learned(state: dict[str, Any]) -> FittedDirect:
+    """A fit that declines every series; `state` names them and the reason."""
+    return FittedDirect(None, state, declined=all_declined(state["declined"], state["reason"]))
 
 
 def training_rows(facts: Facts, horizon: int, grain: str) -> Rows:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from forecasting.engine.backtest import backtest
-from forecasting.engine.errors import MissingRegressor, NoUsableSeries
+from forecasting.engine.errors import MissingRegressor
 from forecasting.engine.families import get_family
 from forecasting.engine.families.lightgbm_direct import FittedDirect, steps_ahead, training_rows
 from forecasting.engine.features_direct import features, gather_facts
@@ -235,7 +235,19 @@ def test_closed_fortnight__does_not_lower_what_comes_after():
     assert (fitted.predict(panel, 14).groupby("unique_id")["yhat"].mean() / usual).between(0.6, 1.5).all()
 
 
-def test_fit__nothing_to_learn_from__error():
+def test_fit__nothing_to_learn_from__every_series_is_declined_and_so_it_is_stored(tmp_path):
     one_day = make_panel(demand_rows(3, 1).assign(y=4.0))
-    with pytest.raises(NoUsableSeries):
-        FAMILY.fit(one_day, SPEC)
+    made = FAMILY.fit(one_day, SPEC)
+    assert made.save(tmp_path) == ["lightgbm_direct.json"]
+    for one in (made, FAMILY.load(tmp_path)):
+        assert one.declined["unique_id"].tolist() == [1, 2, 3] and not len(one.predict(one_day, 14))
+
+
+def test_predict__plan_with_other_values_than_0_and_1__has_the_features_of_the_fit():
+    rows = demand_rows(4, 90)
+    ahead = pd.date_range(rows["ds"].max() + pd.Timedelta(days=1), periods=14)
+    plan = pd.DataFrame({"unique_id": np.repeat(np.arange(1, 5), 14), "ds": np.tile(ahead, 4), "promo": 0.5})
+    panel = make_panel(rows, promo=True, future=plan)
+    made = FAMILY.fit(panel, SPEC)
+    assert made.state["events"] == ["promo"]
+    assert np.isfinite(made.predict(panel, 14)["yhat"]).all()
