@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.backtest import (
-    Backtest,
-    Progress,
-    actuals,
-    backtest,
-    require_history,
-    rolling_origins,
-    training_scales,
-)
+from forecasting.engine.backtest import Backtest, Progress, backtest_and_facts, require_history, rolling_origins
 from forecasting.engine.bootstrap import Evidence, no_evidence, paired_bootstrap
-from forecasting.engine.business import BusinessPolicy, BusinessScores, business_scores, unit_values
+from forecasting.engine.business import BusinessPolicy, BusinessScores, business_scores
 from forecasting.engine.combine import SweepPoint, choose_spec, combine
 from forecasting.engine.conformal import Calibration
+from forecasting.engine.facts import Facts
 from forecasting.engine.fitted import FittedModel, fit
 from forecasting.engine.hierarchy_choice import (
     NodeBacktest,
@@ -35,12 +28,15 @@ from forecasting.engine.hierarchy_choice import (
     why_no_mint,
 )
 from forecasting.engine.hierarchy_model import Hierarchy
-from forecasting.engine.panel import STEP_DAYS, Panel, classify
+from forecasting.engine.holdout import Holdout, holdout_forecasts, holdout_origins, naive_forecasts
+from forecasting.engine.panel import STEP_DAYS, Panel
 from forecasting.engine.scores import ScoreSet, compare_families, score_frame
-from forecasting.engine.types import BOTTOM_UP, MINT, ModelSpec, TrainingWindow
+from forecasting.engine.source import PanelSource, as_source
+from forecasting.engine.tasks import Task
+from forecasting.engine.types import BOTTOM_UP, MINT, ModelSpec
 
 WEEK_STEPS = {"D": 7, "W": 1}
-STRIDE = 7
+SEVERAL_SEGMENTS = "MinT needs all series at once, and they are fitted in several segments"
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class SearchConfig:
     prophet_top_n: int = 12
     seed: int = 2017
 
-    def base_spec(self, panel: Panel) -> ModelSpec:
+    def base_spec(self, panel: Panel | PanelSource) -> ModelSpec:
         """The spec that fits all the families compared."""
         return ModelSpec(
             families=self.families,
@@ -114,36 +110,57 @@ class Assessment:
 
 
 def config_backtest(
-    panel: Panel, config: SearchConfig, *, progress: Progress | None = None, executor: Executor | None = None
+    data: Panel | PanelSource,
+    config: SearchConfig,
+    *,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> tuple[ModelSpec, Backtest, pd.Series]:
     """The spec that holds all families of `config`, its backtest on the rolling origins, and the demand class of each
     series (of the days before the first origin; for a series that began later, of all its days). Raises as `search`.
     """
-    base = config.base_spec(panel)
-    require_history(panel, base, config.origins, config.step, config.gap)
-    origins = rolling_origins(panel.last_day, config.horizon, config.origins, config.step, config.gap, panel.grain)
-    result = backtest(panel, base, origins, gap=config.gap, executor=executor, progress=progress)
-    classes = classify(panel.upto(origins[0])).reindex(panel.ids).fillna(classify(panel))
-    return base, result, classes
+    base, result, facts = compared(data, config, progress=progress, executor=executor)
+    return base, result, facts.early
+
+
+def compared(
+    data: Panel | PanelSource,
+    config: SearchConfig,
+    *,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> tuple[ModelSpec, Backtest, Facts]:
+    """As `config_backtest`, with the facts of all series."""
+    source = as_source(data)
+    base = config.base_spec(source)
+    require_history(source, base, config.origins, config.step, config.gap)
+    origins = rolling_origins(source.last_day, config.horizon, config.origins, config.step, config.gap, source.grain)
+    result, facts, _ = backtest_and_facts(source, base, origins, gap=config.gap, executor=executor, progress=progress)
+    return base, result, facts
 
 
 def search(
-    panel: Panel, config: SearchConfig, *, progress: Progress | None = None, executor: Executor | None = None
+    data: Panel | PanelSource,
+    config: SearchConfig,
+    *,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> SearchOutcome:
-    """Compare families and their ensembles on rolling origins inside `panel` (the training side only); choose a spec.
+    """Compare families and their ensembles on rolling origins inside `data` (the training side only); choose a spec.
 
     Raises HistoryTooShort, NoUsableSeries, MissingRegressor.
     """
-    base, result, classes = config_backtest(panel, config, progress=progress, executor=executor)
-    spec, sweep, reason = choose_spec(result, base, classes)
+    source = as_source(data)
+    base, result, facts = compared(source, config, progress=progress, executor=executor)
+    spec, sweep, reason = choose_spec(result, base, facts.early)
     spec, evaluation, reconciliation = _choose_reconciliation(
-        panel, spec, evaluate_backtest(panel, spec, result), gap=config.gap
+        source, spec, evaluate_backtest(facts, spec, result), facts, gap=config.gap
     )
     return SearchOutcome(
         spec=spec,
         reason=reason,
         backtest=result,
-        scores_by_family=compare_families(result.frame, result.scales, result.families, classes=classes),
+        scores_by_family=compare_families(result.frame, result.scales, result.families, classes=facts.early),
         sweep=tuple(sweep),
         declined=result.declined,
         evaluation=evaluation,
@@ -152,10 +169,13 @@ def search(
 
 
 def _choose_reconciliation(
-    panel: Panel, spec: ModelSpec, bottom_up: Evaluation, *, gap: int = 0
+    source: PanelSource, spec: ModelSpec, bottom_up: Evaluation, facts: Facts, *, gap: int = 0
 ) -> tuple[ModelSpec, Evaluation, Reconciliation]:
     """Bottom-up or MinT for the levels above the series, by the same rolling origins; the evaluation of what it is."""
     result = bottom_up.backtest
+    if len(source.segments) > 1:
+        return spec, bottom_up, Reconciliation(BOTTOM_UP, SEVERAL_SEGMENTS)
+    panel = source.panel(source.segments[0])
     why_not = why_no_mint(panel, spec.families, result.origins)
     if why_not is not None:
         return spec, bottom_up, Reconciliation(BOTTOM_UP, why_not)
@@ -172,11 +192,11 @@ def _choose_reconciliation(
     if found.chosen == BOTTOM_UP:
         return spec, bottom_up, found
     spec = replace(spec, reconciliation=MINT)
-    return spec, evaluate_backtest(panel, spec, result, nodes=nodes), found
+    return spec, evaluate_backtest(facts, spec, result, nodes=nodes), found
 
 
 def evaluate(
-    panel: Panel,
+    data: Panel | PanelSource,
     spec: ModelSpec,
     *,
     origins: int = 4,
@@ -185,25 +205,47 @@ def evaluate(
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> Evaluation:
-    """Backtest one spec on rolling origins inside `panel`, calibrate its intervals, score it. Raises as `search`."""
-    require_history(panel, spec, origins, step, gap)
-    days = rolling_origins(panel.last_day, spec.horizon, origins, step, gap, panel.grain)
-    result = backtest(panel, spec, days, gap=gap, executor=executor, progress=progress)
+    """Backtest one spec on rolling origins inside `data`, calibrate its intervals, score it. Raises as `search`."""
+    return evaluate_beside(
+        data, spec, origins=origins, step=step, gap=gap, progress=progress, executor=executor, beside=()
+    )[0]
+
+
+def evaluate_beside(
+    data: Panel | PanelSource,
+    spec: ModelSpec,
+    *,
+    origins: int = 4,
+    step: int | None = None,
+    gap: int = 0,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    beside: Sequence[Task],
+) -> tuple[Evaluation, list[Any]]:
+    """As `evaluate`, while the same processes do other tasks, too; with their results."""
+    source = as_source(data)
+    require_history(source, spec, origins, step, gap)
+    days = rolling_origins(source.last_day, spec.horizon, origins, step, gap, source.grain)
+    result, facts, made = backtest_and_facts(
+        source, spec, days, gap=gap, executor=executor, progress=progress, beside=beside
+    )
     nodes = None
-    if spec.reconciliation == MINT and why_no_mint(panel, spec.families, days) is None:
-        nodes = node_backtest(panel, spec, days, gap=gap)
-    return evaluate_backtest(panel, spec, result, nodes=nodes)
+    if spec.reconciliation == MINT and len(source.segments) == 1:
+        panel = source.panel(source.segments[0])
+        if why_no_mint(panel, spec.families, days) is None:
+            nodes = node_backtest(panel, spec, days, gap=gap)
+    return evaluate_backtest(facts, spec, result, nodes=nodes), made
 
 
 def evaluate_backtest(
-    panel: Panel, spec: ModelSpec, result: Backtest, *, nodes: NodeBacktest | None = None
+    facts: Facts, spec: ModelSpec, result: Backtest, *, nodes: NodeBacktest | None = None
 ) -> Evaluation:
     """The evaluation of a spec whose families are all in the backtest; fits nothing.
 
     nodes: for a spec that reconciles by MinT, the nodes' own forecasts at the same origins; without them the levels
     above the series are sums of the series' forecasts, here and in what is fitted with this evaluation.
     """
-    classes = classify(panel)
+    classes = facts.classes
     frame = result.frame[["unique_id", "origin", "ds", "h", "y", "censored"]]
     frame = frame.join(combine(result.frame, spec.weights, classes))
     variances = None
@@ -215,96 +257,49 @@ def evaluate_backtest(
     week = WEEK_STEPS[spec.grain]
     calibration = Calibration.fit(frame, classes, week_steps=week)
     frame = calibration.apply(frame)
-    stores = _stores(panel)
     scores = score_frame(
-        frame, result.scales, quantiles=calibration.quantiles(frame), classes=classes, stores=stores, week_steps=week
+        frame,
+        result.scales,
+        quantiles=calibration.quantiles(frame),
+        classes=classes,
+        stores=facts.stores,
+        week_steps=week,
     )
     # A closed day is known to have sold nothing: a sum with it is known.
     known = frame.assign(closed=result.frame["closed"])
-    hierarchy = Hierarchy.fit(known, panel.static, week_steps=week, variances=variances)
+    hierarchy = Hierarchy.fit(known, facts.static, week_steps=week, variances=variances)
     return Evaluation(result, frame, calibration, scores, hierarchy)
-
-
-def _stores(panel: Panel) -> pd.Series | None:
-    if "store_id" not in panel.static.columns:
-        return None
-    return panel.static.set_index("unique_id")["store_id"]
-
-
-def holdout_origins(window: TrainingWindow, every: int = STRIDE) -> list[date]:
-    """Origins inside a sealed window: the day before it starts, then every `every` days. Raises ValueError unsealed."""
-    if window.holdout_start is None or window.holdout_end is None:
-        raise ValueError("the window has no sealed holdout")
-    first = window.holdout_start - timedelta(days=1)
-    return [first + timedelta(days=d) for d in range(0, window.holdout_days, every)]
-
-
-def holdout_forecasts(
-    panel_full: Panel, fitted: FittedModel, window: TrainingWindow, *, every: int = STRIDE, horizon: int | None = None
-) -> pd.DataFrame:
-    """Forecasts of the sealed holdout beside its actuals, from weekly origins; nothing is refitted.
-
-    panel_full: history through `window.holdout_end`. Each origin sees the days revealed by then; the horizon (default
-    the spec's, in steps) is capped at the holdout's end. Columns as `FittedModel.forecast` plus origin, y, censored.
-    """
-    parts = []
-    step = STEP_DAYS[panel_full.grain]
-    origins = holdout_origins(window, every)
-    for origin in origins:
-        left = (window.holdout_days - (origin - origins[0]).days) // step
-        steps = min(horizon or fitted.spec.horizon, left)
-        if steps < 1:
-            continue
-        known = panel_full.upto(origin)
-        made = fitted.forecast(known, steps)
-        made.insert(1, "origin", pd.Timestamp(origin))
-        truth = actuals(panel_full, origin, steps)
-        parts.append(made.merge(truth, on=["unique_id", "ds"], how="inner", sort=False))
-    return pd.concat(parts, ignore_index=True)
-
-
-def naive_forecasts(panel_full: Panel, holdout: pd.DataFrame) -> pd.Series:
-    """Seasonal-naive forecasts of the same rows as a holdout frame (aligned with it), from the same origins."""
-    from forecasting.engine.families import get_family
-
-    out = pd.Series(np.nan, index=holdout.index)
-    spec = ModelSpec(("seasonal_naive",), season_length=panel_full.season_length, grain=panel_full.grain)
-    for origin in holdout["origin"].drop_duplicates():
-        rows = holdout.loc[holdout["origin"] == origin]
-        known = panel_full.upto(origin)
-        made = get_family("seasonal_naive").fit(known, spec).predict(known, int(rows["h"].max()))
-        keyed = made.set_index(["unique_id", "ds"])["yhat"]
-        out.loc[rows.index] = keyed.reindex(pd.MultiIndex.from_frame(rows[["unique_id", "ds"]])).to_numpy()
-    return out
 
 
 def assess(
     panel_full: Panel, fitted: FittedModel, holdout: pd.DataFrame, policy: BusinessPolicy | None = None
 ) -> Assessment:
     """Scores and business scores of a holdout frame; denominators and prices come from the training side only."""
-    policy = policy or BusinessPolicy()
-    first = holdout["origin"].min()
-    train = panel_full.upto(first)
-    scales = training_scales(train, first.date(), fitted.spec.season_length).drop(columns="origin")
-    origins = tuple(sorted({day.date() for day in holdout["origin"]}))
-    every = pd.DataFrame({"origin": pd.to_datetime(list(origins))}).astype({"origin": holdout["origin"].dtype})
-    frame = holdout.assign(naive=naive_forecasts(panel_full, holdout))
+    return assess_holdout(Holdout.of(panel_full, fitted.spec, holdout), fitted, policy)
+
+
+def assess_holdout(holdout: Holdout, fitted: FittedModel, policy: BusinessPolicy | None = None) -> Assessment:
+    """As `assess`, of the holdout of all segments."""
+    policy, frame = policy or BusinessPolicy(), holdout.frame
+    origins = tuple(sorted({day.date() for day in frame["origin"]}))
+    every = pd.DataFrame({"origin": pd.to_datetime(list(origins))}).astype({"origin": frame["origin"].dtype})
+    static = holdout.static
     scores = score_frame(
         frame,
-        scales.merge(every, how="cross"),
+        holdout.scales.drop(columns="origin").merge(every, how="cross"),
         quantiles=fitted.calibration.quantiles(frame),
         classes=pd.Series(dict(fitted.classes), dtype=object),
-        stores=_stores(panel_full),
+        stores=static.set_index("unique_id")["store_id"] if "store_id" in static.columns else None,
         week_steps=WEEK_STEPS[fitted.spec.grain],
     )
     known = frame.loc[~frame["censored"]]
     return Assessment(
         scores=scores,
-        business=business_scores(frame, fitted.calibration, unit_values(train), policy, grain=fitted.spec.grain),
-        rows_sha256=rows_sha256(holdout),
+        business=business_scores(frame, fitted.calibration, holdout.values, policy, grain=fitted.spec.grain),
+        rows_sha256=rows_sha256(frame),
         origins=origins,
         series_origins=len(known[["unique_id", "origin"]].drop_duplicates()),
-        holdout_days=int(known["ds"].nunique()) * STEP_DAYS[panel_full.grain],
+        holdout_days=int(known["ds"].nunique()) * STEP_DAYS[fitted.spec.grain],
     )
 
 
