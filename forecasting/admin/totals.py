@@ -100,15 +100,16 @@ def _series_link(path: ForecastNodePath) -> str:
 
 
 _MOST_BESIDE = 100
+_PLURAL = {Level.TOTAL: "Total", Level.STORE: "Stores", Level.CATEGORY: "Categories"}
 
 
 def _beside(path: ForecastNodePath) -> list[dict[str, Any]]:
-    """Each level of the same set, with the share that each of its nodes has of the total over the horizon."""
+    """The other nodes of the same set by level, with the share that each has of the total over the horizon."""
     rows = ForecastNodePath.objects.filter(forecast_set_id=path.forecast_set_id).order_by("pk")
     whole = sum(sum(one.yhat) for one in rows if one.level == Level.TOTAL)
     out = []
     for level in Level:
-        nodes = [one for one in rows if one.level == level]
+        nodes = [] if path.level == level == Level.TOTAL else [one for one in rows if one.level == level]
         nodes.sort(key=lambda one: (-sum(one.yhat), one.pk))
         if nodes:
             shown = [
@@ -121,5 +122,5 @@ def _beside(path: ForecastNodePath) -> list[dict[str, Any]]:
                 }
                 for one in nodes[:_MOST_BESIDE]
             ]
-            out.append({"level": level.label, "nodes": shown, "more": len(nodes) - len(shown)})
+            out.append({"level": level.label, "title": _PLURAL[level], "nodes": shown, "more": len(nodes) - len(shown)})
     return out

@@ -104,8 +104,12 @@ def test_page__a_store__its_steps_its_share_and_the_way_on(served: ForecastSet, 
     shares = {row["name"]: row["share"] for level in page.context["beside"] for row in level["nodes"]}
     total = served.node_paths.get(level="total")
     assert shares["store-1"] == pytest.approx(sum(path.yhat) / sum(total.yhat)) and shares["All series"] == 1.0
+    own = client_of("alpha", factories.make_person("vera", Role.VIEWER)).get(
+        reverse("admin:forecasting_forecastnodepath_change", args=[total.pk])
+    )
+    assert [level["title"] for level in own.context["beside"]] == ["Stores", "Categories"]
     text = page.content.decode()
-    assert "?q=store-1" in text and "Does not serve now" not in text
+    assert "?q=store-1" in text and "Stores" in text and "Does not serve now" not in text
 
 
 def test_page__of_a_set_in_the_shadow__says_so(served: ForecastSet, client_of: ClientOf) -> None:

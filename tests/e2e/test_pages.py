@@ -19,6 +19,7 @@ PAGES = {
     "approvals": "/admin/forecasting/promotionrequest/",
     "versions": "/admin/forecasting/modelversion/",
     "series": "/admin/forecasting/series/",
+    "totals": "/admin/forecasting/forecastnodepath/",
     "reasons": "/admin/forecasting/series/1/explain/",
     "runs": "/admin/ledger/run/",
     "events": "/admin/ledger/auditevent/",
@@ -49,6 +50,18 @@ def test_pages__each_scheme_and_width__have_no_serious_accessibility_violation(
                 targets = [node["target"] for node in violation["nodes"]][:3]
                 problems.append(f"{name}: {violation['id']} {targets}")
     assert problems == []
+
+
+def test_totals__front_page_to_a_store__bands_and_shares_are_shown(site: Site, sign_in: Callable[..., Page]) -> None:
+    page = sign_in(A, "viewer")
+    page.get_by_role("link", name="By store and category").click()
+    page.get_by_role("link", name="All series").click()
+    expect(page.get_by_text("The 80% band is that of the sum").first).to_be_visible()
+    page.get_by_role("region", name="Stores").get_by_role("link").first.click()
+    expect(page.get_by_role("region", name="Total").get_by_text("100.0%")).to_be_visible()
+    found = Axe().run(page).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in {"serious", "critical"}] == []
+    shot(page, "total of a store")
 
 
 def test_pages__platform_front__shows_the_fleet(site: Site, sign_in: Callable[..., Page]) -> None:
