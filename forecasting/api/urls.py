@@ -6,6 +6,7 @@ from django.urls.converters import IntConverter
 from forecasting.api.explanations import ForecastExplanationView
 from forecasting.api.forecasts import ForecastDetailView, ForecastListView
 from forecasting.api.models import ModelDetailView, ModelListView
+from forecasting.api.strategy import StrategyView
 from forecasting.api.totals import ForecastTotalsView
 
 
@@ -24,4 +25,5 @@ urlpatterns = [
     path("forecasts/<key:series>/explanation/", ForecastExplanationView.as_view(), name="api-explanation"),
     path("models/", ModelListView.as_view(), name="api-models"),
     path("models/<key:version>/", ModelDetailView.as_view(), name="api-model"),
+    path("strategy/", StrategyView.as_view(), name="api-strategy"),
 ]

@@ -19,6 +19,7 @@ from django_tenants.utils import schema_context
 from forecasting.models import ForecastPath
 from forecasting.tests.api_helpers import get, key_of, viewer_key
 from forecasting.tests.factories import make_candidate, make_person, promote
+from forecasting.tests.strategy_sample import make_cycle
 from integrations.api.problems import problem_details
 from ledger.errors import DomainError
 from ledger.models import Run
@@ -57,6 +58,7 @@ def addresses() -> dict[str, str]:
     """A real address of the current tenant for each name."""
     run = Run.objects.create(kind="test.access", idempotency_key="access", scope="access")
     version = promote(make_candidate()).version
+    make_cycle()
     path = ForecastPath.objects.filter(forecast_set__version=version).first()
     assert path is not None
     return {
@@ -72,6 +74,7 @@ def addresses() -> dict[str, str]:
         "api-model": f"/api/v1/models/{version.number}/",
         "api-runs": "/api/v1/runs/",
         "api-run": f"/api/v1/runs/{run.pk}/",
+        "api-strategy": "/api/v1/strategy/",
         "api-ingest": "/api/v1/ingest/nothing/",
     }
 
@@ -202,6 +205,7 @@ def test_schema__served__names_every_address_and_its_refusals(alpha: Tenant) -> 
         "/api/v1/models/{version}/",
         "/api/v1/runs/",
         "/api/v1/runs/{run_id}/",
+        "/api/v1/strategy/",
         "/api/v1/token/",
     }
     for operations in schema["paths"].values():
