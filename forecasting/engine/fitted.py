@@ -20,6 +20,7 @@ from forecasting.engine.conformal import Calibration
 from forecasting.engine.errors import ArtifactCorrupt, NoUsableSeries
 from forecasting.engine.families import Fitted, get_family
 from forecasting.engine.families.base import horizon_frame
+from forecasting.engine.families.prophet import beginnings
 from forecasting.engine.guard import bounded, flagged, made_by_cut, plausible, within
 from forecasting.engine.hierarchy_model import FILE as HIERARCHY
 from forecasting.engine.hierarchy_model import Hierarchy
@@ -303,13 +304,14 @@ class FittedPart:
 
 @dataclass(frozen=True)
 class FitTask:
-    """Fit all families of a spec on one segment. share: see `ranking.fit_family`."""
+    """Fit all families of a spec on one segment. share, start: see `ranking.fit_family`."""
 
     source: PanelSource
     segment: Segment
     spec: ModelSpec
     window: TrainingWindow | None
     share: int | None
+    start: Fitted | None = None
 
     def run(self) -> FittedPart:
         """The part. Raises PartitionViolation, NoUsableSeries, MissingRegressor."""
@@ -318,7 +320,7 @@ class FitTask:
             raise NoUsableSeries("the panel is empty")
         if self.window is not None:
             self.window.check(panel.history)
-        parts = {name: fit_family(name, panel, self.spec, self.share) for name in self.spec.families}
+        parts = {name: fit_family(name, panel, self.spec, self.share, self.start) for name in self.spec.families}
         top = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
         classes = classify(panel)
         return FittedPart(
@@ -329,12 +331,22 @@ class FitTask:
 
 
 def fit_tasks(
-    source: PanelSource, spec: ModelSpec, window: TrainingWindow | None = None, executor: Executor | None = None
+    source: PanelSource,
+    spec: ModelSpec,
+    window: TrainingWindow | None = None,
+    executor: Executor | None = None,
+    start: FittedModel | None = None,
 ) -> list[FitTask]:
-    """One task for each segment; `fitted_of` makes the model of what they give."""
+    """One task for each segment; `fitted_of` makes the model of what they give. start: see `fit`."""
     end = source.last_day
     shares = shares_of_top(source, spec, [end], executor)
-    return [FitTask(source.narrow(one), one, spec, window, shares.get((one.number, end))) for one in source.segments]
+    earlier = [part for one in start.segments for part in one.parts.values()] if start is not None else []
+    return [
+        FitTask(
+            source.narrow(one), one, spec, window, shares.get((one.number, end)), beginnings(earlier, one.ids)
+        )
+        for one in source.segments
+    ]  # fmt: skip
 
 
 def fitted_of(
@@ -370,13 +382,15 @@ def fit(
     window: TrainingWindow | None = None,
     executor: Executor | None = None,
     hierarchy: Hierarchy | None = None,
+    start: FittedModel | None = None,
 ) -> FittedModel:
     """Fit every family of the spec on every segment. With a window, the panels are checked against it first.
 
+    start: an earlier model that the families which can (prophet) begin from; its training must have ended by then.
     Raises PartitionViolation, NoUsableSeries, MissingRegressor.
     """
     if isinstance(data, Panel) and not len(data.history):
         raise NoUsableSeries("the panel is empty")
     source = as_source(data)
-    parts = run_tasks(fit_tasks(source, spec, window, executor), executor)
+    parts = run_tasks(fit_tasks(source, spec, window, executor, start), executor)
     return fitted_of(parts, source, spec, calibration, window=window, hierarchy=hierarchy)

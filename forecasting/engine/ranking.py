@@ -46,14 +46,18 @@ def shares_of_top(
     return shares
 
 
-def fit_family(name: str, panel: Panel, spec: ModelSpec, share: int | None = None) -> Fitted:
+def fit_family(
+    name: str, panel: Panel, spec: ModelSpec, share: int | None = None, start: Fitted | None = None
+) -> Fitted:
     """Fit one family on a segment. share: how many of the tenant's top series lie in it; None where it is all there is.
+    start: an earlier fit to begin from, of whatever family.
 
     In the process that calls it, so that pools never nest.
     """
+    begin = start if start is not None and start.family == name else None
     if name != PROPHET or share is None:
-        return get_family(name).fit(panel, spec)
-    made = get_family(name).fit(panel, replace(spec, prophet_top_n=share))
+        return get_family(name).fit(panel, spec, start=begin)
+    made = get_family(name).fit(panel, replace(spec, prophet_top_n=share), start=begin)
     made.declined["reason"] = made.declined["reason"].str.replace(
         f"the top {share} series", f"the top {spec.prophet_top_n} series", regex=False
     )

@@ -16,8 +16,11 @@ from forecasting.engine.families.prophet import DEFAULTS, FAMILY, FittedProphet
 from forecasting.engine.families.prophet_curve import Curve, day_numbers
 from forecasting.engine.families.prophet_fit import quiet
 from forecasting.engine.features import future_values, holiday_table
+from forecasting.engine.fitted import fit
 from forecasting.engine.panel import Panel, build_panel
+from forecasting.engine.source import HeldPanel
 from forecasting.engine.tests.conftest import demand_rows, make_panel, statics
+from forecasting.engine.train import evaluate
 from forecasting.engine.types import ModelSpec, RegressorSet
 
 SPEC = ModelSpec(("prophet",), prophet_top_n=2)
@@ -151,35 +154,46 @@ def test_model__stored_json__loads_in_prophet_and_holds_no_history(short, short_
     assert len(json.loads(json.loads(text)["history"])["data"]) == 1
 
 
-def test_fit__warm_start_allowed__begins_from_the_earlier_fit_and_says_so(short, short_fit, tmp_path):
-    early = short.upto(short.last_day - pd.Timedelta(days=14))
-    warm = replace(SPEC, params={"prophet": {"warm_start": True}})
-    first = FAMILY.fit(early, warm)
-    assert first.state["started_from"] is None
-    second = FAMILY.fit(short, warm, start=first)
-    told = second.describe()["started_from"]
+def test_fit__earlier_fit_as_start__begins_from_it_and_says_so(short, short_fit, tmp_path):
+    early = FAMILY.fit(short.upto(short.last_day - pd.Timedelta(days=14)), SPEC)
+    assert early.state["started_from"] is None
+    warm = FAMILY.fit(short, SPEC, start=early)
+    told = warm.describe()["started_from"]
     assert told["series"] == 2 and len(told["models_sha256"]) == 64
-    assert FAMILY.fit(short, warm, start=first).models == second.models
-    assert FAMILY.fit(short, warm, start=short_fit).describe()["started_from"] != told
-    second.save(tmp_path)
+    assert FAMILY.fit(short, SPEC, start=early).models == warm.models
+    assert FAMILY.fit(short, SPEC, start=short_fit).describe()["started_from"] != told
+    warm.save(tmp_path)
     again = FAMILY.load(tmp_path)
-    assert again.describe() == second.describe()
-    pd.testing.assert_frame_equal(again.predict(short, 14), second.predict(short, 14), check_exact=True)
-    # Another way to the same optimum: near, but not the same bits, which is why it has to be asked for.
-    one, other = (fit.predict(short, 14)["yhat"] for fit in (short_fit, second))
+    assert again.describe() == warm.describe()
+    pd.testing.assert_frame_equal(again.predict(short, 14), warm.predict(short, 14), check_exact=True)
+    # Another way to the same optimum: near, but not the same, which is why it has to be asked for.
+    one, other = (fit.predict(short, 14)["yhat"] for fit in (short_fit, warm))
     assert (one - other).abs().max() > 0 and (one - other).abs().mean() < 0.05 * one.mean()
 
 
-def test_fit__start_without_leave__changes_nothing(short, short_fit):
-    early = FAMILY.fit(short.upto(short.last_day - pd.Timedelta(days=14)), SPEC)
-    again = FAMILY.fit(short, SPEC, start=early)
-    assert again.models == short_fit.models and again.state == short_fit.state
+def test_fit__start_that_knows_later_days__is_not_looked_at(short, short_fit):
+    early = short.upto(short.last_day - pd.Timedelta(days=14))
+    made = FAMILY.fit(early, SPEC, start=short_fit)
+    assert made.models == FAMILY.fit(early, SPEC).models and made.state["started_from"] is None
 
 
 def test_fit__start_with_other_columns__fits_anew(short, short_fit, long_fit):
-    warm = replace(SPEC, params={"prophet": {"warm_start": True}})
-    other = FAMILY.fit(short, warm, start=long_fit)
+    old = replace(long_fit, state={**long_fit.state, "trained_until": str(short.first_day)})
+    other = FAMILY.fit(short, SPEC, start=old)
     assert other.models == short_fit.models and other.describe()["started_from"]["series"] == 0
+
+
+def test_fitted_model__earlier_model_in_other_segments__each_series_begins_from_its_own(short):
+    """Two segments before, one now: prophet begins from the models of both, the other families do not care."""
+    held = HeldPanel.of(short.upto(short.last_day - pd.Timedelta(days=14)), 2)
+    spec = replace(SPEC, families=("seasonal_naive", "prophet"), prophet_top_n=3)
+    calibration = evaluate(short, ModelSpec(("seasonal_naive",)), origins=2).calibration
+    early = fit(held, spec, calibration)
+    assert len(early.segments) == 2
+    model = fit(short, spec, calibration, start=early)
+    told = model.manifest()["families"]["prophet"]["started_from"]
+    assert told["series"] == 3 and len(model.declined) == 0
+    assert fit(short, spec, calibration).manifest()["families"]["prophet"]["started_from"] is None
 
 
 def test_fit__stan_program_fails__series_is_declined_and_says_so(short, monkeypatch, tmp_path):
