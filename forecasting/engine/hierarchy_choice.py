@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -52,13 +53,15 @@ def why_no_mint(panel: Panel, families: Sequence[str], origins: Sequence[date]) 
     return None
 
 
-def node_backtest(panel: Panel, spec: ModelSpec, origins: Sequence[date], *, gap: int = 0) -> NodeBacktest:
+def node_backtest(
+    panel: Panel, spec: ModelSpec, origins: Sequence[date], *, gap: int = 0, executor: Executor | None = None
+) -> NodeBacktest:
     """Fit the nodes' own family at each origin, on what was known then, and forecast. See `why_no_mint` first."""
     family = node_family(spec.families)
     if family is None:
         raise ValueError("the spec has no family for the levels above the series")
     tree = Tree.of(panel.static)
-    made = backtest(node_panel(panel, tree), node_spec(spec, family), origins, gap=gap)
+    made = backtest(node_panel(panel, tree), node_spec(spec, family), origins, gap=gap, executor=executor)
     frame = made.frame[["unique_id", "origin", "ds", "h"]].assign(yhat=made.frame[family])
     return NodeBacktest(tree, family, frame, made.scales)
 

@@ -154,7 +154,7 @@ def search(
     base, result, facts = compared(source, config, progress=progress, executor=executor)
     spec, sweep, reason = choose_spec(result, base, facts.early)
     spec, evaluation, reconciliation = _choose_reconciliation(
-        source, spec, evaluate_backtest(facts, spec, result), facts, gap=config.gap
+        source, spec, evaluate_backtest(facts, spec, result), facts, gap=config.gap, executor=executor
     )
     return SearchOutcome(
         spec=spec,
@@ -169,7 +169,13 @@ def search(
 
 
 def _choose_reconciliation(
-    source: PanelSource, spec: ModelSpec, bottom_up: Evaluation, facts: Facts, *, gap: int = 0
+    source: PanelSource,
+    spec: ModelSpec,
+    bottom_up: Evaluation,
+    facts: Facts,
+    *,
+    gap: int = 0,
+    executor: Executor | None = None,
 ) -> tuple[ModelSpec, Evaluation, Reconciliation]:
     """Bottom-up or MinT for the levels above the series, by the same rolling origins; the evaluation of what it is."""
     result = bottom_up.backtest
@@ -179,7 +185,7 @@ def _choose_reconciliation(
     why_not = why_no_mint(panel, spec.families, result.origins)
     if why_not is not None:
         return spec, bottom_up, Reconciliation(BOTTOM_UP, why_not)
-    nodes = node_backtest(panel, spec, result.origins, gap=gap)
+    nodes = node_backtest(panel, spec, result.origins, gap=gap, executor=executor)
     frame = bottom_up.frame.assign(closed=result.frame["closed"])
     found = compare(
         frame,
@@ -233,7 +239,7 @@ def evaluate_beside(
     if spec.reconciliation == MINT and len(source.segments) == 1:
         panel = source.panel(source.segments[0])
         if why_no_mint(panel, spec.families, days) is None:
-            nodes = node_backtest(panel, spec, days, gap=gap)
+            nodes = node_backtest(panel, spec, days, gap=gap, executor=executor)
     return evaluate_backtest(facts, spec, result, nodes=nodes), made
 
 
