@@ -148,26 +148,21 @@ def sweep(
     ground = Ground.of(
         backtest, classes, values, policy, grain=base.grain, week_steps=week_steps or {"D": 7, "W": 1}[base.grain]
     )
-    draws = Resampler(base.seed, resamples)
+    found = _Findings(Resampler(base.seed, resamples))
     batches = _batches(backtest)
-    found: dict[str, tuple[Point, Judged]] = {}
-    figures: dict[str, dict[str, Figure]] = {}
     steps = len(batches) + 1
     for number, (batch, judged) in enumerate(_judged(ground, batches, executor)):
-        found |= {one.key: (point, one) for point, one in zip(batch, judged, strict=True)}
-        figures |= zip([point.key for point in batch], draws.figures(judged), strict=True)
+        found.take(batch, judged)
         if progress is not None:
-            progress(number + 1, steps, f"Judged {len(found)} mixtures")
+            progress(number + 1, steps, f"Judged {len(found.points)} mixtures")
     fitted = tuple(_fitted(backtest, base, classes, found))
-    judged = judge_all(ground, fitted)
-    found |= {one.key: (point, one) for point, one in zip(fitted, judged, strict=True)}
-    figures |= zip([point.key for point in fitted], draws.figures(judged), strict=True)
+    found.take(fitted, judge_all(ground, fitted))
     if progress is not None:
         progress(steps, steps, "Judged the fitted weights")
-    refused = _refused(found, backtest)
+    refused = _refused(found.judged, backtest)
     points = tuple(
-        _pointed(point, one, backtest, base, figures[point.key], refused.get(point.key, ""))
-        for point, one in found.values()
+        _pointed(point, found.judged[key], backtest, base, found.figures[key], refused.get(key, ""))
+        for key, point in found.points.items()
     )
     modes = tuple(point.key for point in points if not point.why_not and point.point.kind != PAIR)
     return Sweep(
@@ -179,15 +174,12 @@ def sweep(
         horizon=backtest.horizon,
         grain=base.grain,
         series=len(ground.ids),
-        rows=int(max(one.amount("rows").sum() for _, one in found.values())),
+        rows=max(point.figures[WAPE].n for point in points),
         classes={str(k): int(v) for k, v in classes.reindex(ground.ids).value_counts().sort_index().items()},
         policy=policy,
         seed=base.seed,
         resamples=resamples,
-        losses={
-            WAPE: {key: one.amount("absolute") for key, (_, one) in found.items()},
-            COST: {key: one.amount("total_cost") for key, (_, one) in found.items()},
-        },
+        losses=found.losses,
     )
 
 
@@ -257,16 +249,14 @@ def _batches(backtest: Backtest) -> list[tuple[Point, ...]]:
     return batches
 
 
-def _fitted(
-    backtest: Backtest, base: ModelSpec, classes: pd.Series, found: Mapping[str, tuple[Point, Judged]]
-) -> Iterator[Point]:
+def _fitted(backtest: Backtest, base: ModelSpec, classes: pd.Series, found: _Findings) -> Iterator[Point]:
     """The pair with the least absolute error, and the fitted mixture (with weights of a demand class's own where they
     pay): for each origin from the others."""
-    points = list(found.values())
-    errors = np.array([one.errors for _, one in points])
+    points = list(found.points.values())
+    errors = np.array([one.errors for one in found.judged.values()])
     whole = errors.sum(axis=1)
-    by_origin = {day: points[int(np.argmin(whole - errors[:, k]))][0].weights for k, day in enumerate(backtest.origins)}
-    yield _of_all(FITTED_PAIR, points[int(np.argmin(whole))][0].weights, by_origin, backtest)
+    by_origin = {day: points[int(np.argmin(whole - errors[:, k]))].weights for k, day in enumerate(backtest.origins)}
+    yield _of_all(FITTED_PAIR, points[int(np.argmin(whole))].weights, by_origin, backtest)
     ready = study(backtest, classes, base.seed)
     others = {day: ready.fitted(one for one in backtest.origins if one != day) for day in backtest.origins}
     yield _of_all(FITTED_MIXTURE, ready.fitted(backtest.origins), others, backtest)
@@ -279,6 +269,26 @@ def _of_all(key: str, weights: Weights, by_origin: Mapping[date, Weights], backt
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Findings:
+    """What was judged so far. Of the amounts only error and cost of each series stay: all amounts of all points would
+    be the largest thing in memory."""
+
+    draws: Resampler
+    points: dict[str, Point] = field(default_factory=dict)
+    judged: dict[str, Judged] = field(default_factory=dict)
+    figures: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    losses: dict[str, dict[str, np.ndarray]] = field(default_factory=lambda: {WAPE: {}, COST: {}})
+
+    def take(self, points: Sequence[Point], judged: Sequence[Judged]) -> None:
+        """Add points with their judgements."""
+        for point, one, figures in zip(points, judged, self.draws.figures(judged), strict=True):
+            self.points[point.key], self.figures[point.key] = point, figures
+            self.losses[WAPE][point.key] = one.amount("absolute").copy()
+            self.losses[COST][point.key] = one.amount("total_cost").copy()
+            self.judged[point.key] = replace(one, amounts=np.zeros((0, one.amounts.shape[1])))
 
 
 def _judged(
@@ -300,13 +310,13 @@ def _pointed(
     return SweepPoint(point, spec, figures, one.missing, one.stood_in, why_not)
 
 
-def _refused(found: Mapping[str, tuple[Point, Judged]], backtest: Backtest) -> dict[str, str]:
+def _refused(judged: Mapping[str, Judged], backtest: Backtest) -> dict[str, str]:
     """Why a point may not be recommended: it leaves rows without a forecast that others make, or it is a single that
     declines most rows (with its stand-ins it is a mixture, and competes as one)."""
-    fewest = min(one.missing for _, one in found.values())
+    fewest = min(one.missing for one in judged.values())
     out = {
         key: f"it leaves {one.missing - fewest} rows without a forecast"
-        for key, (_, one) in found.items()
+        for key, one in judged.items()
         if one.missing > fewest
     }
     covered = backtest.frame[list(backtest.families)].notna().mean()
