@@ -72,6 +72,17 @@ class Env(BaseSettings):
     train_processes: int = Field(
         2, ge=1, alias="FORECOURT_TRAIN_PROCESSES", description="Processes that one training run may use."
     )
+    segment_series: int = Field(
+        1000,
+        ge=1,
+        alias="FORECOURT_SEGMENT_SERIES",
+        description="Most series that are fitted together; the memory of a training process follows it.",
+    )
+    dask_scheduler_address: str = Field(
+        "",
+        alias="DASK_SCHEDULER_ADDRESS",
+        description="`tcp://host:8786` of a Dask scheduler whose workers train. Empty: processes of this machine.",
+    )
     job_timeout: int = Field(
         3600, ge=10, alias="FORECOURT_JOB_TIMEOUT", description="Seconds after which a job is stopped."
     )

@@ -15,15 +15,17 @@ from django.utils import timezone
 from psycopg import sql
 
 from forecasting import selectors
-from forecasting.engine.backtest import actuals, training_scales
-from forecasting.engine.panel import STEP_DAYS, Panel, classify
+from forecasting.engine.outlook import Came, came
+from forecasting.engine.panel import STEP_DAYS
 from forecasting.engine.scores import ScoreSet, score_frame
-from forecasting.engine.train import WEEK_STEPS, naive_forecasts
+from forecasting.engine.train import WEEK_STEPS
 from forecasting.errors import NoDemandLoaded
 from forecasting.models import AccuracyRecord, ForecastSet
 from forecasting.services.bulk import copy_out
+from forecasting.services.engine_errors import engine_errors
 from forecasting.services.hierarchy import realised
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import plan_window
+from forecasting.services.snapshots import demand_snapshot
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.services import heartbeat
@@ -54,12 +56,16 @@ def measure_accuracy(*, ctx: RunContext | None, until: date | None = None) -> li
     due = _due(newest)
     if not due:
         return []
-    panel = load_panel(plan_window(as_of=newest, mode="serving"))
+    with engine_errors(), demand_snapshot() as demand:
+        source = demand.source(plan_window(as_of=newest, mode="serving"))
+        step = STEP_DAYS[source.grain]
+        asked = [(one.origin_date, (last - one.origin_date).days // step) for one, last in due]
+        facts = came(source, asked, demand.executor)
     measured = []
-    for done, (forecast_set, last) in enumerate(due):
+    for done, ((forecast_set, last), known) in enumerate(zip(due, facts, strict=True)):
         if ctx is not None:
             ctx.progress(done, len(due), f"Measuring {forecast_set}")
-        found = _measure(panel, forecast_set, last)
+        found = _measure(known, source.grain, forecast_set, last)
         if found is not None:
             measured.append(found)
     return _write(ctx, measured)
@@ -78,26 +84,20 @@ def _due(newest: date) -> list[tuple[ForecastSet, date]]:
     return due
 
 
-def _measure(panel: Panel, forecast_set: ForecastSet, last: date) -> _Measured | None:
+def _measure(known: Came, grain: str, forecast_set: ForecastSet, last: date) -> _Measured | None:
     """Scores of one set; None where none of its series has a row in the days that came."""
-    origin = forecast_set.origin_date
-    steps = (last - origin).days // STEP_DAYS[panel.grain]
     made = _stored_rows(forecast_set, last)
-    frame = made.merge(actuals(panel, origin, steps), on=["unique_id", "ds"], how="inner", sort=False)
+    frame = made.merge(known.rows.drop(columns="h"), on=["unique_id", "ds"], how="inner", sort=False)
     if not len(frame):
         return None
-    frame.insert(1, "origin", pd.Timestamp(origin))
-    frame["naive"] = naive_forecasts(panel, frame)
-    past = panel.upto(origin)
-    stores = panel.static.set_index("unique_id")["store_id"]
-    week = WEEK_STEPS[panel.grain]
-    scales = training_scales(past, origin, panel.season_length)
-    scores = score_frame(frame, scales, classes=classify(past), stores=stores, week_steps=week)
+    stores = known.static.set_index("unique_id")["store_id"]
+    week, scales = WEEK_STEPS[grain], known.scales
+    scores = score_frame(frame, scales, classes=known.classes, stores=stores, week_steps=week)
     naive = score_frame(frame.assign(yhat=frame["naive"]).drop(columns=["lo80", "lo95"]), scales, week_steps=week)
-    known = frame.loc[~frame["censored"] & frame["y"].notna()]
-    levels = realised(forecast_set, frame, panel.static)
-    days = int(known["ds"].nunique())
-    return _Measured(forecast_set, last, scores, levels, naive.get("wape").value, _sums(known), days)
+    sure = frame.loc[~frame["censored"] & frame["y"].notna()]
+    levels = realised(forecast_set, frame, known.static)
+    days = int(sure["ds"].nunique())
+    return _Measured(forecast_set, last, scores, levels, naive.get("wape").value, _sums(sure), days)
 
 
 def _stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:

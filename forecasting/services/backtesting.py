@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from forecasting.engine.backtest import Backtest, Progress
-from forecasting.engine.business import unit_values
-from forecasting.engine.train import SearchConfig, config_backtest
+from forecasting.engine.train import SearchConfig, compared
 from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.loading import load_training
-from forecasting.services.pool import training_pool
+from forecasting.services.snapshots import demand_snapshot
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class BacktestOutcome:
 
     base: the spec that holds all families compared. classes: unique_id -> demand class (of the days before the first
     origin; for a series that began later, of all its days). static: unique_id, store_id, product_id, category and the
-    declared static attributes. values: unit_price and unit_cost of each series (index unique_id) on the training side.
+    declared static attributes. values: unique_id, unit_price, unit_cost on the training side (`unit_values`).
     window: with the fingerprint of the rows that were read.
     """
 
@@ -38,20 +36,19 @@ class BacktestOutcome:
 def run_backtest(*, window: TrainingWindow, config: SearchConfig, progress: Progress | None = None) -> BacktestOutcome:
     """Fit every family of `config` at its rolling origins inside `window` and forecast: what is sealed stays unread.
 
-    It opens the processes that it needs itself. Raises NoDemandLoaded, SeriesUnusable, HistoryShort, TrainingRefused,
-    PartitionBroken.
+    It opens the processes that it needs itself, and all of them see one state of the demand. Raises NoDemandLoaded,
+    SeriesUnusable, HistoryShort, TrainingRefused, PartitionBroken, SchedulerUnreachable.
     """
-    loaded = load_training(window)
-    panel = loaded.panel
-    with engine_errors(), training_pool() as executor:
-        base, result, classes = config_backtest(panel, config, progress=progress, executor=executor)
+    with engine_errors(), demand_snapshot() as demand:
+        source = demand.source(window)
+        base, result, facts = compared(source, config, progress=progress, executor=demand.executor)
     return BacktestOutcome(
         base=base,
         backtest=result,
-        classes=classes,
-        static=panel.static,
-        values=unit_values(panel),
-        window=loaded.window,
-        grain=panel.grain,
-        season_length=panel.season_length,
+        classes=facts.early,
+        static=facts.static,
+        values=facts.values,
+        window=source.window,
+        grain=source.grain,
+        season_length=source.season_length,
     )

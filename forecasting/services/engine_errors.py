@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 
 from forecasting.engine import errors as engine
 from forecasting.engine.conformal import NoResiduals
 from forecasting.errors import FamilyUnknown, HistoryShort, PartitionBroken, SeriesUnusable, TrainingRefused
+from forecasting.errors_training import TrainingProcessLost
 
 
 @contextmanager
@@ -26,3 +28,5 @@ def engine_errors() -> Iterator[None]:
         raise FamilyUnknown([error.name], error.known) from error
     except (engine.EngineError, NoResiduals) as error:
         raise TrainingRefused(str(error)) from error
+    except BrokenExecutor as error:
+        raise TrainingProcessLost(str(error)) from error

@@ -5,30 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from forecasting import selectors
 from forecasting.engine.bootstrap import Evidence
-from forecasting.engine.business import BusinessPolicy
 from forecasting.engine.evidence import Judged, holdout_evidence
-from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitted import FittedModel, fit_tasks, fitted_of
 from forecasting.engine.gates import CHAMPION, NAIVE, GateInputs, Side, judge
-from forecasting.engine.panel import Panel
+from forecasting.engine.holdout import holdout_tasks, joined
 from forecasting.engine.sentence import summarise
-from forecasting.engine.train import assess, cost_evidence, evaluate, holdout_forecasts
+from forecasting.engine.tasks import run_tasks
+from forecasting.engine.train import Evaluation, assess_holdout, cost_evidence, evaluate_beside
 from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.errors import CandidateNotJudgeable
 from forecasting.models import GatePolicy, GateReport, HoldoutAccess, ModelVersion
 from forecasting.services import artifacts
+from forecasting.services.database_source import DatabaseSource
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.gate_facts import holdout_facts, is_sealed, manifest_valid, realised_rows, store_report
-from forecasting.services.loading import BACKTEST_ORIGINS, LoadedPanel, load_training, open_holdout
+from forecasting.services.loading import BACKTEST_ORIGINS, open_holdout
 from forecasting.services.policy import PolicyBody, active_policy, body_of, lock_decisions
-from forecasting.services.pool import training_pool
 from forecasting.services.promotion_evidence import PROMOTABLE
 from forecasting.services.readiness import Operations, Readiness, assess_readiness, keep_readiness, operations_now
-from forecasting.services.training import fit_spec
+from forecasting.services.snapshots import DemandSnapshot, demand_snapshot
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.roles import Role, require_role
@@ -53,7 +54,8 @@ class _Comparison:
     champion: Judged
     opponent_backtest: dict[str, Any]
     bootstrap: Evidence
-    panel: Panel
+    static: pd.DataFrame
+    grain: str
     window: TrainingWindow
 
 
@@ -76,8 +78,9 @@ def judge_candidate(
     body = body_of(policy)
     ctx.progress(0, _STEPS, "Verifying the candidate's files")
     opponent = _opponent(candidate)
-    fitted, training = _ready(candidate)
-    compared = _compare(ctx, candidate, opponent, fitted, training, body, actor, reason)
+    with engine_errors(), demand_snapshot() as demand:
+        fitted, training = _ready(candidate, demand)
+        compared = _compare(ctx, candidate, opponent, fitted, training, demand, body, actor, reason)
     ctx.progress(_STEPS - 1, _STEPS, "Judging")
     return _store(ctx, candidate, opponent, policy, compared, actor)
 
@@ -97,13 +100,13 @@ def _opponent(candidate: ModelVersion) -> _Opponent:
     return _Opponent(version, same, CHAMPION, version.label)
 
 
-def _ready(candidate: ModelVersion) -> tuple[FittedModel, LoadedPanel]:
+def _ready(candidate: ModelVersion, demand: DemandSnapshot) -> tuple[FittedModel, DatabaseSource]:
     """The candidate's fit and its training rows, if both are what was registered. Before the holdout is opened."""
     if candidate.status not in PROMOTABLE:
         raise CandidateNotJudgeable(candidate.label, f"its status is {candidate.status}.")
     fitted = artifacts.load_fit(candidate, "evaluation")
     window = TrainingWindow.from_json(candidate.evaluation_window)
-    training = load_training(window)
+    training = demand.source(window)
     if training.window.fingerprint != window.fingerprint:
         raise CandidateNotJudgeable(
             candidate.label, "the demand that it was trained on was changed since. Retrain, then judge the new version."
@@ -116,33 +119,40 @@ def _compare(
     candidate: ModelVersion,
     opponent: _Opponent,
     fitted: FittedModel,
-    training: LoadedPanel,
+    training: DatabaseSource,
+    demand: DemandSnapshot,
     body: PolicyBody,
     actor: AbstractBaseUser | None,
     reason: str,
 ) -> _Comparison:
     """Train the opponent on the same rows, then open the holdout and let both forecast it."""
     ctx.progress(1, _STEPS, f"Training {opponent.label} on the same window")
-    with engine_errors(), training_pool() as executor:
-        evaluation = evaluate(training.panel, opponent.spec, origins=BACKTEST_ORIGINS, executor=executor)
-        rival = fit_spec(spec=opponent.spec, panel=training.panel, window=training.window, evaluation=evaluation)
-        ctx.progress(2, _STEPS, "Opening the holdout")
-        whole = open_holdout(candidate=candidate, run_id=ctx.run.pk, actor=actor, reason=reason)
-        ctx.progress(3, _STEPS, "Forecasting the holdout with both")
-        business = body.business_policy()
-        ours, theirs = (_judged(whole, one, training.window, fitted.spec, business) for one in (fitted, rival))
-    gates = body.gate_thresholds()
+    evaluation, rival = _rival(opponent.spec, training, demand)
+    ctx.progress(2, _STEPS, "Opening the holdout")
+    opened = open_holdout(candidate=candidate, run_id=ctx.run.pk, actor=actor, reason=reason)
+    ctx.progress(3, _STEPS, "Forecasting the holdout with both")
+    whole, window, steps = demand.source(opened), training.window, fitted.spec.horizon
+    tasks = [holdout_tasks(whole, side, window, steps) for side in (fitted, rival)]
+    made = run_tasks([task for side in tasks for task in side], demand.executor)
+    ours, theirs = joined(made[: len(tasks[0])]), joined(made[len(tasks[0]) :])
+    business, gates = body.business_policy(), body.gate_thresholds()
+    sides = [Judged(one.frame, assess_holdout(one, side, business)) for one, side in ((ours, fitted), (theirs, rival))]
     spread = cost_evidence(
-        theirs.assessment, ours.assessment, seed=gates.bootstrap_seed, resamples=gates.bootstrap_resamples
+        sides[1].assessment, sides[0].assessment, seed=gates.bootstrap_seed, resamples=gates.bootstrap_resamples
     )
-    return _Comparison(ours, theirs, evaluation.scores.to_json(), spread, whole, training.window)
+    return _Comparison(
+        sides[0], sides[1], evaluation.scores.to_json(), spread, ours.static, whole.grain, training.window
+    )
 
 
-def _judged(
-    whole: Panel, fitted: FittedModel, window: TrainingWindow, spec: ModelSpec, policy: BusinessPolicy
-) -> Judged:
-    frame = holdout_forecasts(whole, fitted, window, horizon=spec.horizon)
-    return Judged(frame, assess(whole, fitted, frame, policy))
+def _rival(spec: ModelSpec, training: DatabaseSource, demand: DemandSnapshot) -> tuple[Evaluation, FittedModel]:
+    """The opponent's spec, fitted on the candidate's window, with the calibration of the same rolling origins."""
+    fits = fit_tasks(training, spec, training.window, demand.executor)
+    evaluation, parts = evaluate_beside(training, spec, origins=BACKTEST_ORIGINS, executor=demand.executor, beside=fits)
+    levels = evaluation.hierarchy
+    return evaluation, fitted_of(
+        parts, training, spec, evaluation.calibration, window=training.window, hierarchy=levels
+    )
 
 
 @transaction.atomic
@@ -220,7 +230,7 @@ def _evidence(
     openings: list[HoldoutAccess],
     body: PolicyBody,
 ) -> dict[str, Any]:
-    budget, panel = body.gates.holdout_access_budget, compared.panel
+    budget = body.gates.holdout_access_budget
     return {
         "kind": "gate",
         "champion_kind": opponent.kind,
@@ -235,8 +245,8 @@ def _evidence(
             candidate=compared.candidate, window=compared.window, openings=openings, budget=budget
         ),
         **holdout_evidence(
-            compared.candidate, compared.champion, static=panel.static, window=compared.window,
-            policy=body.business_policy(), grain=panel.grain,
+            compared.candidate, compared.champion, static=compared.static, window=compared.window,
+            policy=body.business_policy(), grain=compared.grain,
         ),
         "bootstrap": compared.bootstrap.to_json(),
         "rolling_origin": {

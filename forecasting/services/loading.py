@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -127,9 +127,50 @@ def load_series(window: TrainingWindow, series: int, *, ahead: int = 0) -> Panel
     Raises as `load_training`.
     """
     profile = active_profile()
-    rows = _demand_rows(window.train_end, profile, series)
-    future = _future_rows(window.train_end, ahead * profile.step_days, profile, series)
-    return _checked_panel(window, profile, rows, future, series)
+    rows = _demand_rows(window.train_end, profile, (series,))
+    future = _future_rows(window.train_end, ahead * profile.step_days, profile, (series,))
+    return _checked_panel(window, profile, rows, future, (series,))
+
+
+@dataclass(frozen=True)
+class TenantShape:
+    """What a window sees of the whole tenant and no segment alone can know.
+
+    ids: the series with demand on or before its end, ascending. first_day: of the first panel day of any of them.
+    carried: columns (prices, regressors) with a value in any row. covered: last day that any plan speaks of, or None.
+    """
+
+    ids: tuple[int, ...]
+    first_day: date
+    carried: tuple[str, ...]
+    covered: date | None
+
+
+def tenant_shape(window: TrainingWindow, profile: DataProfile, *, ahead: int = 0) -> TenantShape:
+    """The shape of what a window sees, from the database's indexes. Raises SeriesUnusable where it sees nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STARTS, {"end": window.train_end})
+        rows = cursor.fetchall()
+        if not rows:
+            raise SeriesUnusable(f"no demand lies on or before {window.train_end}")
+        carried = []
+        for name in _names(profile):
+            query = sql.SQL("SELECT EXISTS (SELECT 1 FROM forecasting_demand d WHERE d.date <= {} AND {} IS NOT NULL)")
+            cursor.execute(query.format(sql.Literal(window.train_end), _expression(name, "d")))
+            carried += [name] if cursor.fetchone()[0] else []
+    covered = _covered(window.train_end + timedelta(days=ahead * profile.step_days))
+    return TenantShape(tuple(row[0] for row in rows), min(row[1] for row in rows), tuple(carried), covered)
+
+
+def load_segment(
+    window: TrainingWindow, ids: Sequence[int], *, profile: DataProfile, shape: TenantShape, ahead: int = 0
+) -> Panel:
+    """The view of some series, with the columns and the plan's reach of the whole tenant, in the time and memory that
+    these series take. profile and shape: those of the window, taken in the same snapshot. Raises as `load_training`.
+    """
+    rows = _demand_rows(window.train_end, profile, ids, carried=shape.carried)
+    future = _future_rows(window.train_end, ahead * profile.step_days, profile, ids, known=(shape.covered,))
+    return _checked_panel(window, profile, rows, future, ids)
 
 
 def _checked_panel(
@@ -137,7 +178,7 @@ def _checked_panel(
     profile: DataProfile,
     rows: pd.DataFrame,
     future: pd.DataFrame | None,
-    series: int | None = None,
+    ids: Sequence[int] | None = None,
 ) -> Panel:
     if not len(rows):
         raise SeriesUnusable(f"no demand lies on or before {window.train_end}")
@@ -145,7 +186,7 @@ def _checked_panel(
         window.check(rows)
         panel = build_panel(
             rows,
-            static=_static_rows(profile, series),
+            static=_static_rows(profile, ids),
             future=future,
             regressors=profile.regressors,
             missing_days=profile.missing_days,
@@ -163,8 +204,10 @@ def _checked_panel(
     return panel
 
 
-def open_holdout(*, candidate: ModelVersion, run_id: UUID, actor: AbstractBaseUser | None, reason: str = "") -> Panel:
-    """Open a candidate's sealed holdout and return demand through its end; every opening is recorded and stays.
+def open_holdout(
+    *, candidate: ModelVersion, run_id: UUID, actor: AbstractBaseUser | None, reason: str = ""
+) -> TrainingWindow:
+    """Open a candidate's sealed holdout and return the window through its end; every opening is recorded and stays.
 
     Call it outside of the transaction that writes results: an opening that was followed by a failure is an opening.
     The same run opens it once, however often it is retried; beyond the policy's budget a run needs a reason
@@ -196,7 +239,7 @@ def open_holdout(*, candidate: ModelVersion, run_id: UUID, actor: AbstractBaseUs
                 subject=access,
                 data={"version": candidate.number, "opening": times + 1, "reason": reason, "run": str(run_id)},
             )
-    return load_panel(TrainingWindow.refit(window.train_start, window.holdout_end))
+    return TrainingWindow.refit(window.train_start, window.holdout_end)
 
 
 # --- what the door reads ----------------------------------------------------------------------------------------------
@@ -233,77 +276,116 @@ def window_fingerprint(window: TrainingWindow) -> str:
     return hashlib.sha256(f"{content}|{active_profile()!r}".encode()).hexdigest()
 
 
-def _value(name: str, table: str) -> sql.Composable:
+_STARTS = """
+    SELECT s.id, COALESCE(
+        (SELECT d.date FROM forecasting_demand d WHERE d.series_id = s.id AND d.date <= %(end)s
+            AND d.quantity > 0 AND NOT d.stocked_out ORDER BY d.date LIMIT 1),
+        (SELECT d.date FROM forecasting_demand d WHERE d.series_id = s.id AND d.date <= %(end)s
+            ORDER BY d.date LIMIT 1)) AS start
+    FROM forecasting_series s
+    WHERE EXISTS (SELECT 1 FROM forecasting_demand d WHERE d.series_id = s.id AND d.date <= %(end)s)
+    ORDER BY s.id
+"""
+
+
+def _names(profile: DataProfile) -> tuple[str, ...]:
+    """The columns beside y: prices and the declared dynamic regressors."""
+    return tuple(dict.fromkeys((*_ALWAYS, *profile.regressors.dynamic)))
+
+
+def _expression(name: str, table: str) -> sql.Composable:
     """A regressor's column, or its value in the row's JSON."""
     if table == "d" and name in _COLUMNS:
         return sql.SQL("d.{}").format(sql.Identifier(name))
     body = sql.SQL("d.extra" if table == "d" else 'k."values"')
-    return sql.SQL("({} ->> {})::float8 AS {}").format(body, sql.Literal(name), sql.Identifier(name))
+    return sql.SQL("({} ->> {})::float8").format(body, sql.Literal(name))
 
 
-def _only(table: str, series: int | None) -> sql.Composable:
-    """The condition that leaves one series of a table; nothing where all are meant."""
-    if series is None:
+def _value(name: str, table: str) -> sql.Composable:
+    return sql.SQL("{} AS {}").format(_expression(name, table), sql.Identifier(name))
+
+
+def _only(table: str, ids: Sequence[int] | None) -> sql.Composable:
+    """The condition that leaves some series of a table; nothing where all are meant."""
+    if ids is None:
         return sql.SQL("")
-    return sql.SQL(" AND {}.series_id = {}").format(sql.Identifier(table), sql.Literal(series))
+    known = sql.SQL(", ").join(map(sql.Literal, ids))
+    return sql.SQL(" AND {}.series_id = ANY (ARRAY[{}]::bigint[])").format(sql.Identifier(table), known)
 
 
-def _demand_rows(end: date, profile: DataProfile, series: int | None = None) -> pd.DataFrame:
-    """unique_id, ds, y, censored, prices and declared regressors of every row (of one series) on or before `end`."""
-    names = tuple(dict.fromkeys((*_ALWAYS, *profile.regressors.dynamic)))
+def _demand_rows(
+    end: date, profile: DataProfile, ids: Sequence[int] | None = None, *, carried: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """unique_id, ds, y, censored, prices and declared regressors of every row (of these series) on or before `end`.
+
+    carried: the columns that any row of the tenant has a value in; without them they are told from the rows.
+    """
+    names = _names(profile)
     query = sql.SQL(
         "SELECT d.series_id AS unique_id, d.date AS ds, d.quantity AS y, d.stocked_out AS censored{} "
         "FROM forecasting_demand d WHERE d.date <= {}{}"
-    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "d") for n in names), sql.Literal(end), _only("d", series))
+    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "d") for n in names), sql.Literal(end), _only("d", ids))
     types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "y": pa.float64(), "censored": pa.bool_()}
     frame: pd.DataFrame = copy_out(query, types | dict.fromkeys(names, pa.float64())).to_pandas()
-    if series is not None:  # what this series does not carry, others may
-        return frame
     # A regressor that no row carries is not there at all; the engine says so where it needs it.
+    if carried is not None:
+        return frame.drop(columns=[n for n in names if n not in carried])
+    if ids is not None:  # what these series do not carry, others may
+        return frame
     return frame.drop(columns=[n for n in names if frame[n].isna().all()])
 
 
-def _future_rows(end: date, ahead_days: int, profile: DataProfile, series: int | None = None) -> pd.DataFrame | None:
-    """Known-future values (of one series) up to `end` plus `ahead_days`, or None where there are none of any."""
+def _future_rows(
+    end: date,
+    ahead_days: int,
+    profile: DataProfile,
+    ids: Sequence[int] | None = None,
+    *,
+    known: tuple[date | None] | None = None,
+) -> pd.DataFrame | None:
+    """Known-future values (of these series) up to `end` plus `ahead_days`, or None where there are none of any.
+
+    known: the last day that any series has a plan for, where it was asked before.
+    """
     names = profile.regressors.known_future
     if not names:
         return None
     last = end + timedelta(days=ahead_days)
     query = sql.SQL(
         "SELECT k.series_id AS unique_id, k.date AS ds{} FROM forecasting_knownfuture k WHERE k.date <= {}{}"
-    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "k") for n in names), sql.Literal(last), _only("k", series))
+    ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "k") for n in names), sql.Literal(last), _only("k", ids))
     types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns")} | dict.fromkeys(names, pa.float64())
     frame: pd.DataFrame = copy_out(query, types).to_pandas()
-    covered = frame["ds"].max() if series is None else _covered(last)
-    if pd.isna(covered):
+    covered = known[0] if known is not None else _covered(last)
+    if covered is None:
         return None
-    return _filled(frame, end, covered, profile, series) if ahead_days else frame
+    return _filled(frame, end, covered, profile, ids) if ahead_days else frame
 
 
-def _covered(last: date) -> pd.Timestamp:
-    """The last day on or before `last` that any series has a plan for; NaT where there is none."""
-    day = KnownFuture.objects.filter(date__lte=last).aggregate(day=Max("date"))["day"]
-    return pd.Timestamp(day) if day is not None else pd.Timestamp("NaT")
+def _covered(last: date) -> date | None:
+    """The last day on or before `last` that any series has a plan for; None where there is none."""
+    day: date | None = KnownFuture.objects.filter(date__lte=last).aggregate(day=Max("date"))["day"]
+    return day
 
 
 def _filled(
-    frame: pd.DataFrame, end: date, covered: pd.Timestamp, profile: DataProfile, series: int | None
+    frame: pd.DataFrame, end: date, covered: date, profile: DataProfile, ids: Sequence[int] | None
 ) -> pd.DataFrame:
     """Where the contract says what an absent value means, the days that the covariates file covers get it."""
     fills = dict(profile.fills)
-    if not fills or covered <= pd.Timestamp(end):
+    if not fills or covered <= end:
         return frame
     step = pd.Timedelta(days=profile.step_days)
     days = pd.date_range(pd.Timestamp(end) + step, covered, freq=step).astype("datetime64[ns]")
-    ids = [series] if series is not None else list(Series.objects.order_by("pk").values_list("pk", flat=True))
-    grid = pd.MultiIndex.from_product([ids, days], names=["unique_id", "ds"]).to_frame(index=False)
+    rows = list(ids) if ids is not None else list(Series.objects.order_by("pk").values_list("pk", flat=True))
+    grid = pd.MultiIndex.from_product([rows, days], names=["unique_id", "ds"]).to_frame(index=False)
     past = frame.loc[frame["ds"] <= pd.Timestamp(end)]
     return pd.concat([past, grid.merge(frame, on=["unique_id", "ds"], how="left").fillna(fills)], ignore_index=True)
 
 
-def _static_rows(profile: DataProfile, series: int | None = None) -> pd.DataFrame:
-    """unique_id, store_id, product_id, category and the declared static attributes (of one series)."""
-    chosen = Series.objects.all() if series is None else Series.objects.filter(pk=series)
+def _static_rows(profile: DataProfile, ids: Sequence[int] | None = None) -> pd.DataFrame:
+    """unique_id, store_id, product_id, category and the declared static attributes (of these series)."""
+    chosen = Series.objects.all() if ids is None else Series.objects.filter(pk__in=list(ids))
     rows: Iterable[Any] = chosen.order_by("pk").values_list(
         "pk", "store_id", "product_id", "category", "store_attributes", "product_attributes"
     )

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from forecasting import selectors
+from forecasting.engine.outlook import forecast_all
 from forecasting.engine.types import TrainingWindow
 from forecasting.errors import OriginBeforeFit
 from forecasting.models import Channel, ForecastSet, ModelVersion
@@ -19,7 +20,8 @@ from forecasting.services.bulk import array_columns, copy_in
 from forecasting.services.data_profile import active_profile
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.hierarchy import node_frame, store_nodes
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import plan_window
+from forecasting.services.snapshots import demand_snapshot
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.services import heartbeat
@@ -53,10 +55,10 @@ def _forecast_frame(version: ModelVersion, window: TrainingWindow) -> tuple[pd.D
     """Forecasts of the series, those of the levels above them, and the horizon."""
     fitted = load_fit(version, "serving")
     horizon = fitted.spec.horizon
-    panel = load_panel(window, ahead=horizon)
-    with engine_errors():
-        frame = fitted.forecast(panel, horizon)
-        return frame, node_frame(fitted, frame, panel.static), horizon
+    with engine_errors(), demand_snapshot() as demand:
+        source = demand.source(window, ahead=horizon)
+        frame, static = forecast_all(source, fitted, horizon, demand.executor)
+        return frame, node_frame(fitted, frame, static), horizon
 
 
 @transaction.atomic

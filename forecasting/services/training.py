@@ -14,11 +14,10 @@ from django.db.models import Max
 
 from forecasting import selectors
 from forecasting.engine.families import FAMILY_NAMES
-from forecasting.engine.fitted import FittedModel, fit
-from forecasting.engine.panel import Panel
-from forecasting.engine.train import Evaluation, SearchConfig, SearchOutcome, evaluate, search
+from forecasting.engine.fitted import FitTask, FittedModel, fit_tasks, fitted_of
+from forecasting.engine.tasks import run_tasks
+from forecasting.engine.train import Evaluation, SearchConfig, SearchOutcome, evaluate_beside, search
 from forecasting.engine.types import ModelSpec as EngineSpec
-from forecasting.engine.types import TrainingWindow
 from forecasting.errors import (
     FamilyUnknown,
     HorizonShort,
@@ -30,10 +29,11 @@ from forecasting.models import ModelSpec, ModelVersion, VersionStatus
 from forecasting.models.registry import TrainingMode
 from forecasting.services import artifacts
 from forecasting.services.data_profile import active_profile
+from forecasting.services.database_source import DatabaseSource
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.loading import BACKTEST_ORIGINS, load_training, plan_window, require_history
+from forecasting.services.loading import BACKTEST_ORIGINS, plan_window, require_history
 from forecasting.services.policy import active_policy, body_of
-from forecasting.services.pool import training_pool
+from forecasting.services.snapshots import DemandSnapshot, demand_snapshot
 from ledger.context import RunContext
 from ledger.services.audit import record
 
@@ -136,8 +136,8 @@ def train_version(
     )
     day = date.fromisoformat(asked["as_of"])
     ctx.progress(0, 0, "Reading demand")
-    with engine_errors(), training_pool() as executor:
-        trained = _train(ctx, asked, day, executor)
+    with engine_errors(), demand_snapshot() as demand:
+        trained = _train(ctx, asked, day, demand)
     ctx.check_cancelled()
     run_folder = f"models/{ctx.run.pk}"
     artifacts.discard_attempts(run_folder=run_folder, before=ctx.attempt)
@@ -152,30 +152,45 @@ def train_version(
         raise
 
 
-def _train(ctx: RunContext, asked: dict[str, Any], day: date, executor: Any) -> _Trained:
-    """Search or evaluate, fit, refit: all the computing, outside of any transaction."""
-    loaded = load_training(plan_window(as_of=day, mode="evaluation"))
+def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnapshot) -> _Trained:
+    """Search or evaluate, fit, refit: all the computing, outside of any transaction, on one state of the demand."""
+    sealed = demand.source(plan_window(as_of=day, mode="evaluation"))
+    whole = demand.source(plan_window(as_of=day, mode="serving"))
     if asked["mode"] == TrainingMode.SEARCH:
         progress = _Progress(ctx, len(asked["families"]))
         config = SearchConfig(families=tuple(asked["families"]), horizon=asked["horizon"], origins=BACKTEST_ORIGINS)
-        found = search(loaded.panel, config, progress=progress, executor=executor)
+        found = search(sealed, config, progress=progress, executor=demand.executor)
         spec, evaluation, declined = found.spec, found.evaluation, found.declined
         backtest = _search_report(found)
+        progress.next("Fitting up to the holdout, and up to the as-of date")
+        tasks = _fits(sealed, whole, spec, demand)
+        parts = run_tasks(tasks, demand.executor)
     else:
         spec = _champion_spec()
         progress = _Progress(ctx, len(spec.families))
-        evaluation = evaluate(loaded.panel, spec, origins=BACKTEST_ORIGINS, progress=progress, executor=executor)
+        evaluation, parts = evaluate_beside(
+            sealed,
+            spec,
+            origins=BACKTEST_ORIGINS,
+            progress=progress,
+            executor=demand.executor,
+            beside=_fits(sealed, whole, spec, demand),
+        )
         declined = evaluation.backtest.declined
         backtest = _evaluation_report(evaluation)
-    progress.next("Fitting up to the holdout")
-    levels = evaluation.hierarchy
-    judged = fit(loaded.panel, spec, evaluation.calibration, window=loaded.window, executor=executor, hierarchy=levels)
-    del loaded
-    progress.next("Refitting up to the as-of date")
-    whole = load_training(plan_window(as_of=day, mode="serving"))
-    serving = fit(whole.panel, spec, evaluation.calibration, window=whole.window, executor=executor, hierarchy=levels)
+    progress.next("Putting the model together")
+    count = len(sealed.segments)
+    judged, serving = (
+        fitted_of(made, source, spec, evaluation.calibration, window=source.window, hierarchy=evaluation.hierarchy)
+        for made, source in ((parts[:count], sealed), (parts[count:], whole))
+    )
     progress.next("Storing the model")
     return _Trained(spec, evaluation, backtest, judged, serving, declined)
+
+
+def _fits(sealed: DatabaseSource, whole: DatabaseSource, spec: EngineSpec, demand: DemandSnapshot) -> list[FitTask]:
+    """What is judged and what serves: fitted side by side."""
+    return [task for source in (sealed, whole) for task in fit_tasks(source, spec, source.window, demand.executor)]
 
 
 def _champion_spec() -> EngineSpec:
@@ -183,17 +198,6 @@ def _champion_spec() -> EngineSpec:
     if champion is None:
         raise NothingToRefresh()
     return EngineSpec.from_json(champion.version.spec.body)
-
-
-def fit_spec(
-    *, spec: EngineSpec, panel: Panel, window: TrainingWindow, evaluation: Evaluation | None = None
-) -> FittedModel:
-    """Fit another spec on a window (the champion's, to be compared spec against spec); its calibration comes from the
-    same rolling origins inside that window. Raises TrainingRefused, HistoryShort."""
-    with engine_errors(), training_pool() as executor:
-        made = evaluation or evaluate(panel, spec, origins=BACKTEST_ORIGINS, executor=executor)
-        levels = made.hierarchy
-        return fit(panel, spec, made.calibration, window=window, executor=executor, hierarchy=levels)
 
 
 def _evaluation_report(evaluation: Evaluation) -> dict[str, Any]:

@@ -18,15 +18,24 @@ TEXT_FILES = (".sql", ".sh", ".html")
 
 MODELS = frozenset({"Demand", "KnownFuture"})
 DOORS = frozenset({
-    "load_training", "load_panel", "load_series", "open_holdout", "DatabaseSource", "run_backtest", "forecast_frame",
+    "load_training", "load_panel", "load_series", "load_segment", "open_holdout", "demand_snapshot", "run_backtest",
+    "forecast_frame",
 })  # fmt: skip
 TRAINERS = {
     "forecasting.engine.backtest": {"backtest"},
     "forecasting.engine.evaluate": {"rolling_table"},
     "forecasting.engine.families": {"get_family"},
-    "forecasting.engine.fitted": {"fit"},
+    "forecasting.engine.fitted": {"fit", "fit_tasks"},
     "forecasting.engine.panel": {"build_panel", "Panel"},
-    "forecasting.engine.train": {"backtest", "config_backtest", "evaluate", "fit", "search"},
+    "forecasting.engine.train": {
+        "backtest",
+        "compared",
+        "config_backtest",
+        "evaluate",
+        "evaluate_beside",
+        "fit",
+        "search",
+    },
 }
 """What makes a panel or learns from one. Whoever calls it says where the panel comes from."""
 HOME = "forecasting.services.loading"

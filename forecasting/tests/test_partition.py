@@ -185,8 +185,8 @@ def test_open_holdout__second_opening__needs_a_reason_and_every_one_is_recorded(
     load(make_demand(stores=1, products=2))
     version = train()
     first = uuid.uuid4()
-    panel = open_holdout(candidate=version, run_id=first, actor=None)
-    assert panel.last_day == LAST
+    opened = open_holdout(candidate=version, run_id=first, actor=None)
+    assert load_panel(opened).last_day == LAST
     open_holdout(candidate=version, run_id=first, actor=None)
     assert HoldoutAccess.objects.count() == 1
     with pytest.raises(HoldoutBudgetSpent, match="1 time"):
