@@ -16,6 +16,11 @@ from ledger.templatetags.forecourt import pct, words
 _HALF = 50.0  # percent of the bar's width on each side of its middle
 _SILENT = 0.0005
 _MEANS = "It repeats or averages past days of the same kind, so there is nothing more to take apart."
+_PLAIN = "what the model would say if it knew nothing more of the day"
+_STARTS = {
+    "prophet": "the trend",
+    "intermittent": "the rate at which the series has sold lately, steps without a sale counted in",
+}
 
 
 def serving_path(series: Series) -> ForecastPath | None:
@@ -54,6 +59,7 @@ def reasons_context(path: ForecastPath, wanted: date | None) -> dict[str, Any] |
         "why_not": reasons.why_not,
         "note": found.note if found is not None else "",
         "members": members,
+        "declined": [] if found is None else [(words(family), reason) for family, reason in found.declined],
     }
 
 
@@ -82,7 +88,8 @@ def _lead(member: Member) -> str:
             f"It starts from {start}, what the model would say of this series if it knew nothing more of the day. "
             "Each reason raises or lowers that by a share."
         )
-    return f"It starts from the trend, {start}. Each reason adds units to it or takes some away."
+    begin = f"It starts from {_STARTS.get(member.family, _PLAIN)}, {start}."
+    return f"{begin} Each reason adds units to it or takes some away." if member.groups else begin
 
 
 def _row(group: Group, member: Member, strongest: float) -> dict[str, Any]:

@@ -57,6 +57,13 @@ class ExplanationMemberSerializer(serializers.Serializer[Any]):
     groups = ContributionGroupSerializer(many=True, help_text="The strongest first.")
 
 
+class DeclinedFamilySerializer(serializers.Serializer[Any]):
+    """A family that was chosen for the series' kind of demand and made no forecast of it."""
+
+    family = serializers.CharField()
+    reason = serializers.CharField()
+
+
 class ForecastExplanationSerializer(serializers.Serializer[ForecastReasons]):
     """One forecast value and its reasons."""
 
@@ -75,6 +82,7 @@ class ForecastExplanationSerializer(serializers.Serializer[ForecastReasons]):
     why_not = serializers.CharField(help_text="Why it cannot be explained; empty where it is.")
     note = serializers.SerializerMethodField(help_text="Where the members together are not the forecast: why.")
     members = serializers.SerializerMethodField()
+    declined = serializers.SerializerMethodField(help_text="Families that were chosen for it and declined, and why.")
 
     def get_explained(self, reasons: ForecastReasons) -> bool:
         return reasons.explanation is not None
@@ -86,6 +94,11 @@ class ForecastExplanationSerializer(serializers.Serializer[ForecastReasons]):
     def get_members(self, reasons: ForecastReasons) -> Any:
         members = reasons.explanation.members if reasons.explanation is not None else ()
         return ExplanationMemberSerializer(members, many=True).data
+
+    @extend_schema_field(DeclinedFamilySerializer(many=True))
+    def get_declined(self, reasons: ForecastReasons) -> Any:
+        found = reasons.explanation.declined if reasons.explanation is not None else ()
+        return [{"family": family, "reason": reason} for family, reason in found]
 
 
 class ExplanationRateThrottle(TokenRateThrottle):

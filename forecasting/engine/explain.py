@@ -2,7 +2,8 @@
 
 They are taken from the very features that the forecast used. LightGBM: the booster's SHAP values, exact and additive in
 its own score (Lundberg et al. 2020, "From local explanations to global understanding with explainable AI for trees").
-Prophet: the terms of its sum. Families that average past days have nothing to take apart, and give nothing.
+Prophet: the terms of its sum. Intermittent: its rate and the weekday's part. Families that average past days have
+nothing to take apart, and give nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from forecasting.engine.explain_words import (
 )
 from forecasting.engine.families import Fitted
 from forecasting.engine.families.base import horizon_frame
+from forecasting.engine.families.intermittent import FittedIntermittent
 from forecasting.engine.families.lightgbm import FittedLightGBM
 from forecasting.engine.families.prophet import FittedProphet
 from forecasting.engine.features import future_values, scales, unsold
@@ -86,7 +88,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A forecast of one series taken apart. path: the whole recomputed path in units; yhat: its step `h` (from 1)."""
+    """A forecast of one series taken apart. path: the whole recomputed path in units; yhat: its step `h` (from 1);
+    declined: each family that was chosen for it and made no forecast, with its reason."""
 
     series: int
     day: date
@@ -95,6 +98,7 @@ class Explanation:
     path: tuple[float, ...]
     members: tuple[Member, ...]
     note: str = ""
+    declined: tuple[tuple[str, str], ...] = ()
 
 
 def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int | None = None) -> Explanation:
@@ -134,7 +138,16 @@ def explain(fitted: FittedModel, panel: Panel, series: int, h: int, horizon: int
         path=tuple(float(y) for y in made["yhat"]),
         members=tuple(members),
         note=note,
+        declined=_declined(fitted, series, str(row["flags"])),
     )
+
+
+def _declined(fitted: FittedModel, series: int, flags: str) -> tuple[tuple[str, str], ...]:
+    """Families and reasons behind the flags "declined:<family>" of a series."""
+    rows = fitted.declined
+    known = rows.loc[rows["unique_id"] == series].set_index("family")["reason"].to_dict()
+    names = [flag.removeprefix("declined:") for flag in flags.split(",") if flag.startswith("declined:")]
+    return tuple((name, str(known.get(name, "it came after the model was fitted"))) for name in names)
 
 
 def _agreed(before: float, after: float) -> str:
@@ -205,6 +218,8 @@ def _member(name: str, weight: float, yhat: float, part: Fitted, panel: Panel, h
         return _lightgbm_member(weight, yhat, part, panel, h, steps)
     if isinstance(part, FittedProphet):
         return _prophet_member(weight, yhat, part, panel, h, steps)
+    if isinstance(part, FittedIntermittent):
+        return _intermittent_member(weight, yhat, part, panel, h, steps)
     return Member(name, weight, yhat)
 
 
@@ -276,6 +291,18 @@ def _prophet_terms(text: str, frame: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
         model = model_from_json(text)
         terms: pd.DataFrame = model.predict(frame)
     return model, terms
+
+
+# --- intermittent -----------------------------------------------------------------------------------------------------
+
+
+def _intermittent_member(
+    weight: float, yhat: float, part: FittedIntermittent, panel: Panel, h: int, steps: int
+) -> Member:
+    row = part.taken_apart(panel, steps).iloc[h - 1]
+    rate, raw = float(row["rate"]), float(row["rate"] * row["factor"])
+    found = [(Words(WEEKDAY, "Day of the week", f"{row['ds']:%A}"), "weekday", raw - rate)]
+    return Member(part.family, weight, yhat, "units", rate, raw, _grouped(found), _cut(raw, yhat))
 
 
 # --- what they share --------------------------------------------------------------------------------------------------

@@ -290,6 +290,27 @@ def test_page__mixture__shows_each_members_weight_and_reasons(
     assert "starts from the trend" in text and "Each reason raises or lowers" in text
 
 
+def test_page_and_api__family_that_declined__is_named_with_its_reason(
+    served: ForecastSet, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = replace(
+        EngineSpec.from_json(served.version.spec.body),
+        families=("intermittent", "seasonal_naive"),
+        weights={"*": {"intermittent": 0.5, "seasonal_naive": 0.5}},
+    )
+    monkeypatch.setattr(training, "_champion_spec", lambda: mixed)  # as if a search had proposed it
+    publish(train(mode="refresh"))
+    path = ForecastPath.objects.select_related("forecast_set__version__spec").latest("pk")
+    found = reasons_of(path).explanation
+    assert found is not None and path.flags == ["declined:intermittent"] and path.family == "seasonal_naive"
+    ((family, reason),) = found.declined
+    assert family == "intermittent" and reason.startswith("demand is ")
+    text = page(client_of, path.series_id).content.decode()
+    assert f"Intermittent was chosen for this kind of demand, but made no forecast of this series: {reason}." in text
+    body = get("alpha", address(path.series_id), viewer_key()).json()
+    assert body["declined"] == [{"family": "intermittent", "reason": reason}]
+
+
 def test_page__cannot_be_told__says_why_and_shows_no_bar(served: ForecastSet, client_of: Any) -> None:
     series = Series.objects.earliest("pk").pk
     Demand.objects.filter(series_id=series, date=LAST).update(quantity=500.0)

@@ -61,11 +61,17 @@ class FittedIntermittent:
         return date.fromisoformat(self.state["trained_until"])
 
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
-        """Each series' rate of today at the `horizon` steps after the panel's last day; columns unique_id, ds, yhat."""
+        """Each series' rate of today, shaped by its week, at the `horizon` steps after the panel's last day; columns
+        unique_id, ds, yhat."""
+        made = self.taken_apart(panel, horizon)
+        return made[["unique_id", "ds"]].assign(yhat=made["rate"] * made["factor"])
+
+    def taken_apart(self, panel: Panel, horizon: int) -> pd.DataFrame:
+        """What each forecast is made of: columns unique_id, ds, rate (units a step), factor (of the weekday)."""
         served = self._served(panel)
         out = horizon_frame(panel, horizon, list(served))
         if not served:
-            return out.assign(yhat=pd.Series(dtype="float64"))
+            return out.assign(rate=pd.Series(dtype="float64"), factor=pd.Series(dtype="float64"))
         grid = grid_of(panel.subset(served))
         names = [served[int(i)].removesuffix("+weekday") for i in grid.ids]
         level = np.array([rates(row, [name])[0] for row, name in zip(grid.y, names, strict=True)])
@@ -74,7 +80,7 @@ class FittedIntermittent:
         prior = _priors(grid, _stores(panel), {k: np.array(v) for k, v in self.state["profiles"].items()})
         factors = np.where(shaped[:, None], own_profiles(grid, prior), 1.0)
         day = out["ds"].dt.dayofweek.to_numpy().reshape(len(grid.ids), horizon)
-        return out.assign(yhat=(level[:, None] * np.take_along_axis(factors, day, axis=1)).ravel())
+        return out.assign(rate=np.repeat(level, horizon), factor=np.take_along_axis(factors, day, axis=1).ravel())
 
     def _served(self, panel: Panel) -> dict[int, str]:
         """unique_id -> member, in the panel's order; a sparse series that came after the fit has the default."""

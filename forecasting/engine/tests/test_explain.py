@@ -170,6 +170,19 @@ def test_explain__family_of_means__has_nothing_to_take_apart(panel, calibration)
     )  # fmt: skip
 
 
+def test_explain__sparse_series__rate_and_weekday_add_up_and_a_decline_is_told_with_its_reason(panel, calibration):
+    weights = {"*": {"intermittent": 0.5, "seasonal_naive": 0.5}}
+    model = fitted(panel, calibration, families=("intermittent", "seasonal_naive"), weights=weights)
+    sparse, smooth = explain(model, panel, 4, 3), explain(model, panel, 1, 3)
+    (member,) = [one for one in sparse.members if one.family == "intermittent"]
+    assert member.scale == "units" and rebuilt(member) == pytest.approx(member.yhat, rel=1e-9) and member.note == ""
+    assert [group.label for group in member.groups] in ([], ["Day of the week"])
+    assert sparse.declined == () and smooth.declined == (("intermittent", "demand is smooth"),)
+    assert [one.family for one in smooth.members] == ["seasonal_naive"]
+    later = promoted_panel(7)
+    assert explain(model, later, 7, 3).declined == (("intermittent", "it came after the model was fitted"),)
+
+
 def test_explain__every_family_declines__the_one_that_stood_in_is_explained(panel, calibration):
     families = ("prophet", "lightgbm", "seasonal_naive")
     model = fitted(panel, calibration, families=families, weights={"*": {"prophet": 1.0}}, prophet_top_n=0)
