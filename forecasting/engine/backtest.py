@@ -203,19 +203,21 @@ class OriginTask:
         panel, spec, start = self.source.panel(self.segment), self.spec, pd.Timestamp(self.origin)
         facts = Facts.of(panel, self.origin) if self.with_facts else None
         train = panel.upto(self.end)
+        if not len(train.history):
+            return OriginPart(pd.DataFrame(), pd.DataFrame(), no_declines(), facts)
         rows = actuals(panel, self.origin, spec.horizon)
         rows = rows.loc[rows["unique_id"].isin(train.ids)].reset_index(drop=True)
         rows.insert(1, "origin", start)
         rows.insert(3, "h", step_number(rows["ds"], start, panel))
         declined = []
         limit = limits(train)  # a forecast in service is kept within it, too
-        for name in spec.families if len(train.history) else ():
+        for name in spec.families:
             fitted = fit_family(name, train, spec, self.share)
             ahead = cut(fitted.predict(train, spec.horizon + self.gap), limit).rename(columns={"yhat": name})
             rows = rows.merge(ahead, on=["unique_id", "ds"], how="left", sort=False)
             declined.append(fitted.declined.assign(origin=start, family=name))
         scales = segment_scales(train, self.origin, spec.season_length)
-        return OriginPart(rows, scales, pd.concat(declined) if declined else no_declines(), facts)
+        return OriginPart(rows, scales, pd.concat(declined), facts)
 
 
 def _assembled(parts: Sequence[OriginPart], spec: ModelSpec, origins: Sequence[date], segments: int) -> Backtest:

@@ -1,4 +1,4 @@
-"""Training gives the same bytes in one process, in a pool and on a cluster that loses a worker; writers change nothing."""
+"""Training gives the same bytes in one process, in a pool and on a cluster that loses a worker."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_cluster__a_worker_is_killed_in_the_middle__same_backtest_as_in_one_proc
     with override_settings(SEGMENT_SERIES=2, TRAIN_PROCESSES=1), demand_snapshot() as demand:
         _, alone, facts = compared(demand.source(window), config)
     with cluster(2, str(tmp_path)) as (address, workers):
-        killed = []
+        killed: list[int] = []
 
         def kill(done: int, total: int, message: str) -> None:
             if not killed:
