@@ -23,7 +23,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from config.conf import BASE_DIR
 
-_FOLDER = BASE_DIR / "build" / "e2e"
+_FOLDER = Path(os.environ.get("FORECOURT_E2E_DIR", BASE_DIR / "build" / "e2e"))
+"""Made anew by every session; two at a time need a folder each."""
 _CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
