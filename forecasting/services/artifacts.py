@@ -94,6 +94,9 @@ def checked_manifest(*, fitted: FittedModel, role: Role, files: Iterable[StoredF
     known = TrainingWindow.from_json(window)
     if (role == "evaluation") != known.sealed:
         raise ManifestInvalid(role, "an evaluation fit has a sealed holdout and a serving fit has none")
+    late = [n for n, part in body.get("families", {}).items() if part.get("trained_until", "") > str(known.train_end)]
+    if late:
+        raise ManifestInvalid(role, f"{', '.join(late)} has seen days after the end of its training window")
     if not spec or ModelSpec.from_json(spec).sha256 != body.get("spec_sha256"):
         raise ManifestInvalid(role, "its spec and the hash of its spec do not agree")
     if MANIFEST not in listed or len(listed) < 2:
