@@ -176,7 +176,8 @@ class FittedModel:
         if len(told) == 1:
             return {"families": told[0]}
         segments = [{"ids": list(one.ids), "families": row} for one, row in zip(self.segments, told, strict=True)]
-        families = {name: {"family": name, "segments": len(told)} for name in self.spec.families}
+        until = {name: max(str(one.parts[name].trained_until) for one in self.segments) for name in self.spec.families}
+        families = {n: {"family": n, "segments": len(told), "trained_until": day} for n, day in until.items()}
         return {"families": families, "segments": segments}
 
     def save(self, directory: Path) -> list[str]:
