@@ -94,7 +94,8 @@ def checked_manifest(*, fitted: FittedModel, role: Role, files: Iterable[StoredF
     known = TrainingWindow.from_json(window)
     if (role == "evaluation") != known.sealed:
         raise ManifestInvalid(role, "an evaluation fit has a sealed holdout and a serving fit has none")
-    late = [n for n, part in body.get("families", {}).items() if part.get("trained_until", "") > str(known.train_end)]
+    parts = [pair for one in fitted.segments for pair in one.parts.items()]
+    late = sorted({name for name, part in parts if part.trained_until > known.train_end})
     if late:
         raise ManifestInvalid(role, f"{', '.join(late)} has seen days after the end of its training window")
     if not spec or ModelSpec.from_json(spec).sha256 != body.get("spec_sha256"):

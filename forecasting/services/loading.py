@@ -113,7 +113,7 @@ def load_training(window: TrainingWindow, *, ahead: int = 0) -> LoadedPanel:
     fingerprint = window_fingerprint(window)
     rows = _demand_rows(window.train_end, profile)
     future = _future_rows(window.train_end, ahead * profile.step_days, profile)
-    return LoadedPanel(_checked_panel(window, profile, rows, future), window.with_fingerprint(fingerprint))
+    return LoadedPanel(_checked_panel(window, profile, rows, future, ahead=ahead), window.with_fingerprint(fingerprint))
 
 
 def load_panel(window: TrainingWindow, *, ahead: int = 0) -> Panel:
@@ -129,7 +129,7 @@ def load_series(window: TrainingWindow, series: int, *, ahead: int = 0) -> Panel
     profile = active_profile()
     rows = _demand_rows(window.train_end, profile, (series,))
     future = _future_rows(window.train_end, ahead * profile.step_days, profile, (series,))
-    return _checked_panel(window, profile, rows, future, (series,))
+    return _checked_panel(window, profile, rows, future, (series,), ahead=ahead)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def load_segment(
     """
     rows = _demand_rows(window.train_end, profile, ids, carried=shape.carried)
     future = _future_rows(window.train_end, ahead * profile.step_days, profile, ids, known=(shape.covered,))
-    return _checked_panel(window, profile, rows, future, ids)
+    return _checked_panel(window, profile, rows, future, ids, ahead=ahead)
 
 
 def _checked_panel(
@@ -179,11 +179,17 @@ def _checked_panel(
     rows: pd.DataFrame,
     future: pd.DataFrame | None,
     ids: Sequence[int] | None = None,
+    *,
+    ahead: int,
 ) -> Panel:
+    """The panel of these rows, after every frame was held against the window: the query is not believed alone."""
     if not len(rows):
         raise SeriesUnusable(f"no demand lies on or before {window.train_end}")
     try:
         window.check(rows)
+        if future is not None:
+            plans_end = window.train_end + timedelta(days=ahead * profile.step_days)
+            TrainingWindow.refit(window.train_start, plans_end).check(future)
         panel = build_panel(
             rows,
             static=_static_rows(profile, ids),

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 from django.db import connection
+from django.test import override_settings
 
 from forecasting.engine.types import TrainingWindow
 from forecasting.errors import (
@@ -22,7 +23,15 @@ from forecasting.errors import (
 from forecasting.models import Demand, HoldoutAccess, KnownFuture, ModelVersion, Series
 from forecasting.services import loading
 from forecasting.services.artifacts import load_fit
-from forecasting.services.loading import load_panel, load_training, open_holdout, plan_window, window_fingerprint
+from forecasting.services.loading import (
+    load_panel,
+    load_series,
+    load_training,
+    open_holdout,
+    plan_window,
+    window_fingerprint,
+)
+from forecasting.services.snapshots import demand_snapshot
 from forecasting.tests.synthetic import FIRST, LAST, activate, load, make_contract, make_demand, train
 from ledger.models import AuditEvent
 
@@ -141,13 +150,50 @@ def test_load_panel__absent_covariate_with_a_fill_value__is_filled_where_the_fil
     assert ahead["is_promotional"].sum() == 1.0
 
 
-def test_load_training__filter_of_the_query_fails__assertion_on_the_frame_holds(alpha, monkeypatch):
-    load(make_demand(stores=1, products=1))
+def segment_of(window: TrainingWindow, ahead: int) -> pd.DataFrame:
+    with override_settings(SEGMENT_SERIES=1), demand_snapshot() as demand:
+        source = demand.source(window, ahead=ahead)
+        assert len(source.segments) == 2
+        return source.panel(source.segments[1]).history
+
+
+DOORS = {
+    "training": lambda window, ahead: load_training(window, ahead=ahead),
+    "one series": lambda window, ahead: load_series(window, Series.objects.earliest("pk").pk, ahead=ahead),
+    "a segment": segment_of,
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_doors__filter_of_the_query_fails__assertion_on_the_frame_holds(alpha, monkeypatch, door):
+    load(make_demand(stores=1, products=2))
     window = plan_window(as_of=LAST)
     real = loading._demand_rows
-    monkeypatch.setattr(loading, "_demand_rows", lambda end, profile: real(end + timedelta(days=1), profile))
-    with pytest.raises(PartitionBroken, match="1 row"):
-        load_training(window)
+    monkeypatch.setattr(
+        loading, "_demand_rows", lambda end, *given, **named: real(end + timedelta(days=1), *given, **named)
+    )
+    with pytest.raises(PartitionBroken, match=f"row.s. lie after the end of training .{window.train_end}"):
+        DOORS[door](window, 0)
+
+
+@pytest.mark.parametrize("ahead", [0, 7])
+@pytest.mark.parametrize("door", DOORS)
+def test_doors__filter_of_the_plans_fails__assertion_on_the_frame_holds(alpha, monkeypatch, door, ahead):
+    contract = make_contract(**PROMO)
+    activate(contract)
+    load(make_demand(stores=1, products=2, is_promotional=[0.0] * 300), contract=contract)
+    window = plan_window(as_of=LAST)
+    for series in Series.objects.all():
+        for day in range(12):
+            date = window.train_end + timedelta(days=day)
+            KnownFuture.objects.create(series=series, date=date, values={"is_promotional": 1.0}, batch_id=1)
+    DOORS[door](window, ahead)
+    real = loading._future_rows
+    monkeypatch.setattr(
+        loading, "_future_rows", lambda end, days, *given, **named: real(end, days + 1, *given, **named)
+    )
+    with pytest.raises(PartitionBroken, match=str(window.train_end + timedelta(days=ahead))):
+        DOORS[door](window, ahead)
 
 
 def test_plan_window__no_demand_or_day_outside__says_what_there_is(alpha):

@@ -34,6 +34,7 @@ from forecasting.services.explaining import explain_point, point_of
 from forecasting.services.gate import judge_candidate
 from forecasting.services.loading import load_panel, load_series, load_training, plan_window
 from forecasting.services.publishing import forecast_version
+from forecasting.services.snapshots import demand_snapshot
 from forecasting.services.strategy import cycle_inline
 from forecasting.tests.factories import promote
 from forecasting.tests.partition_paths import PATHS
@@ -247,7 +248,7 @@ def _forecast(world: World) -> Any:
     ForecastSet.objects.filter(pk=world.forecast_set.pk).delete()
     made = forecast_version(ctx=None, version=world.champion, origin=AS_OF)
     return list(made.paths.order_by("series_id").values("series_id", "family", "flags", "start_date", "yhat",
-                                                        "lo80", "hi80", "lo95", "hi95"))  # fmt: skip
+                                                        "lo80", "hi80", "lo95", "hi95")), _totals(made)  # fmt: skip
 
 
 def _rolled(world: World) -> Any:
@@ -282,12 +283,31 @@ def _backtest(world: World) -> Any:
     return [made.window, made.classes.to_dict(), made.static, made.values, result.frame, result.scales, result.declined]
 
 
+def _segments(world: World) -> Any:
+    """The door as training uses it: segment by segment, out of one frozen state."""
+    with override_settings(SEGMENT_SERIES=2), demand_snapshot() as demand:
+        source = demand.source(plan_window(as_of=AS_OF, mode="evaluation"), ahead=HORIZON)
+        assert len(source.segments) == 2
+        return [source.window, asdict(source.shape), *(source.panel(one) for one in source.segments)]
+
+
+def _in_segments(world: World) -> Any:
+    with override_settings(SEGMENT_SERIES=2):
+        return _judged_side(_search(world))
+
+
+def _totals(made: ForecastSet) -> list[dict[str, Any]]:
+    return list(made.node_paths.order_by("level", "key").values("level", "key", "yhat", "lo95", "hi95"))
+
+
 def _days(base: date, more: int) -> date:
     return base + timedelta(days=more)
 
 
 PROBES = (
     Probe("door", "evaluation", _door, TRAIN_END, _days(TRAIN_END, HORIZON)),
+    Probe("door", "in segments", _segments, TRAIN_END, _days(TRAIN_END, HORIZON)),
+    Probe("search", "in segments", _in_segments, TRAIN_END, TRAIN_END),
     Probe("search", "judged", lambda world: _judged_side(_search(world)), TRAIN_END, TRAIN_END),
     Probe("search", "serving", lambda world: _whole_version(_search(world)), AS_OF, _days(AS_OF, HORIZON)),
     Probe("refresh", "judged", lambda world: _judged_side(_refresh(world)), TRAIN_END, TRAIN_END),
@@ -295,7 +315,7 @@ PROBES = (
     Probe("backtest", "outcome", _backtest, TRAIN_END, TRAIN_END),
     Probe("evaluation", "report", lambda world: evaluate_inline(as_of=AS_OF, families=FAMILIES, origins=2,
                                                                 horizon=HORIZON).report, TRAIN_END, TRAIN_END),
-    Probe("strategy", "report", lambda world: cycle_inline(as_of=AS_OF, families=FAMILIES, origins=2,
+    Probe("strategy", "report", lambda world: cycle_inline(as_of=AS_OF, families=["seasonal_average"], origins=2,
                                                            horizon=HORIZON).report, TRAIN_END, TRAIN_END),
     Probe("gate", "judgement", _judged, AS_OF, AS_OF),
     Probe("gate", "opponent", _opponent, TRAIN_END, TRAIN_END),
