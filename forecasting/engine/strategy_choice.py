@@ -226,7 +226,7 @@ def _sentence(
 
 def _no_mixture(mixture: SweepPoint | None, between: Evidence | None, verb: str) -> str:
     if mixture is None or between is None:
-        return "no mixture that is fitted on the other origins uses more than one family."
+        return "a mixture that is fitted puts all its weight on one family."
     if between.change is None or between.low is None or between.high is None:
         return f"whether a mixture {verb} less cannot be told ({between.reason})."
     name = f"the best mixture, {plain_name(mixture)},"
