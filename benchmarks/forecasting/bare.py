@@ -1,7 +1,8 @@
 """The same fits, bare: ``python -m benchmarks.forecasting.bare SCHEMA FACTS`` with the facts of a chain as JSON.
 
-A frame in memory and the families' own `fit` and `predict`, which are LightGBM, mlforecast, Prophet and statsforecast
-with the same features and parameters as in the chain. Fitted and forecast is what the chain fits and forecasts:
+Frames in memory (one for each segment) and the families' own `fit` and `predict`, which are LightGBM, mlforecast,
+Prophet and statsforecast with the same features and parameters as in the chain. Fitted and forecast is what the chain
+fits and forecasts:
 
 - every family searched, at each origin of the backtest, and its forecast of the horizon;
 - the families of the chosen spec up to the holdout, and their forecasts from the holdout's weekly origins;
@@ -19,14 +20,15 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from forecasting.engine.families import get_family
 from forecasting.engine.panel import Panel
+from forecasting.engine.ranking import fit_family, shares_of_top
+from forecasting.engine.source import HeldPanel
 from forecasting.engine.train import holdout_origins
 from forecasting.engine.types import ModelSpec, TrainingWindow
 
@@ -36,23 +38,29 @@ LONGEST = ("lightgbm", "lightgbm_direct", "prophet", "intermittent")
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit on the rows up to `end`, and the forecasts from it: (origin, steps)."""
+    """One fit on the rows of a segment up to `end`, and the forecasts from it: (origin, steps).
+
+    share: how many of the series that get a Prophet lie in the segment; None where it is the only one.
+    """
 
     family: str
+    segment: int
     end: date
+    share: int | None
     forecasts: tuple[tuple[date, int], ...]
 
 
+Planned = tuple[str, date, tuple[tuple[date, int], ...]]
 _held: dict[str, Any] = {}
 
 
-def hold(panel: Panel, spec: ModelSpec) -> None:
-    """In a process of the pool: keep the frame, import the libraries."""
+def hold(panels: Mapping[int, Panel], spec: ModelSpec) -> None:
+    """In a process of the pool: keep the frames of the segments, import the libraries."""
     import lightgbm  # noqa: F401
     import mlforecast  # noqa: F401
     import prophet  # noqa: F401
 
-    _held.update(panel=panel, spec=spec)
+    _held.update(panels=panels, spec=spec)
 
 
 def ready(_: int) -> bool:
@@ -63,29 +71,34 @@ def ready(_: int) -> bool:
 
 def do(task: Fit) -> int:
     """Fit and forecast; how many values were forecast."""
-    panel, spec = _held["panel"], _held["spec"]
-    fitted = get_family(task.family).fit(panel.upto(task.end), spec)
+    panel = _held["panels"][task.segment]
+    fitted = fit_family(task.family, panel.upto(task.end), _held["spec"], task.share)
     return sum(len(fitted.predict(panel.upto(origin), steps)) for origin, steps in task.forecasts)
 
 
-def plan(facts: Mapping[str, Any], horizon: int) -> list[Fit]:
-    """The fits of the chain with these facts (see `one_chain`), the longest first."""
+def plan(facts: Mapping[str, Any], horizon: int) -> list[Planned]:
+    """Family, last day and forecasts of the fits of the chain with these facts (see `one_chain`)."""
     judged = TrainingWindow.from_json(facts["evaluation_window"])
     serving = TrainingWindow.from_json(facts["serving_window"])
     origins = [date.fromisoformat(day) for day in facts["origins"]]
     inside = holdout_origins(judged)
     weekly = tuple((day, min(horizon, judged.holdout_days - (day - inside[0]).days)) for day in inside)
+    searched, kept = (*facts["searched"], NAIVE), (*facts["kept"], NAIVE)
+    made: list[Planned] = [(family, day, ((day, horizon),)) for family in searched for day in origins]
+    made += [(family, judged.train_end, weekly) for family in kept]
+    return made + [(family, serving.train_end, ((serving.train_end, horizon),)) for family in facts["kept"]]
 
-    def every() -> Iterator[Fit]:
-        for family in facts["searched"]:
-            yield from (Fit(family, day, ((day, horizon),)) for day in origins)
-        for family in facts["kept"]:
-            yield Fit(family, judged.train_end, weekly)
-            yield Fit(family, serving.train_end, ((serving.train_end, horizon),))
-        yield from (Fit(NAIVE, day, ((day, horizon),)) for day in origins)
-        yield Fit(NAIVE, judged.train_end, weekly)
 
-    return sorted(every(), key=lambda fit: LONGEST.index(fit.family) if fit.family in LONGEST else len(LONGEST))
+def tasks_of(source: HeldPanel, spec: ModelSpec, facts: Mapping[str, Any]) -> list[Fit]:
+    """Each fit of the plan on each segment, the longest first."""
+    fits = plan(facts, spec.horizon)
+    shares = shares_of_top(source, spec, sorted({end for _, end, _ in fits}))
+    tasks = [
+        Fit(family, segment.number, end, shares.get((segment.number, end)), forecasts)
+        for family, end, forecasts in fits
+        for segment in source.segments
+    ]
+    return sorted(tasks, key=lambda fit: LONGEST.index(fit.family) if fit.family in LONGEST else len(LONGEST))
 
 
 def main(schema: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,10 +113,12 @@ def main(schema: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     with schema_context(schema):
         panel = load_panel(TrainingWindow.from_json(facts["serving_window"]), ahead=horizon)
     spec = ModelSpec(tuple(facts["searched"]), horizon=horizon, season_length=panel.season_length, grain=panel.grain)
-    tasks, processes = plan(facts, horizon), settings.TRAIN_PROCESSES
+    source, processes = HeldPanel.of(panel, facts["segment_series"]), settings.TRAIN_PROCESSES
+    tasks = tasks_of(source, spec, facts)
+    panels = {segment.number: panel.subset(segment.ids) for segment in source.segments}
     context = multiprocessing.get_context("spawn")
     values: list[int] = []
-    with ProcessPoolExecutor(processes, context, initializer=hold, initargs=(panel, spec)) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=hold, initargs=(panels, spec)) as pool:
         if not all(pool.map(ready, range(processes))):
             raise SystemExit("a process does not hold the frame")
         seconds = timed(lambda: values.extend(pool.map(do, tasks)))

@@ -13,6 +13,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django_tenants.utils import schema_context
 
 from benchmarks.place import timed  # first: it sets Django up
@@ -45,6 +46,7 @@ def main(schema: str, families: str, horizon: int) -> dict[str, Any]:
             "verdict": outcome.verdict,
             "scores": outcome.scores,
             "horizon": horizon,
+            "segment_series": getattr(settings, "SEGMENT_SERIES", None),
             "searched": version.backtest["families"],
             "kept": list(version.spec.body["families"]),
             "origins": version.backtest["origins"],
