@@ -158,6 +158,17 @@ def test_version__its_calibration_of_the_totals__is_a_file_under_a_hash(alpha):
     assert found is not None and found.nodes[0] == ("total", "")
 
 
+def test_forecast_version__several_segments__the_totals_of_all_of_them_and_never_mint(alpha, settings, few_rounds):
+    load(make_demand(stores=2, products=4))
+    settings.SEGMENT_SERIES = 3
+    version = train(families=["lightgbm", "seasonal_average"], horizon=7)
+    assert "segment" in version.backtest["reconciliation"]["reason"]
+    made = forecast_version(ctx=None, version=version)
+    nodes = nodes_of(made)
+    assert len(nodes) == 5 and nodes["total", ""].members == 8
+    assert what_does_not_add_up(made) == []
+
+
 @pytest.fixture
 def minted(alpha, few_rounds) -> ForecastSet:
     """The forecasts of a version whose approved spec reconciles by MinT."""
