@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.services import loading
-from forecasting.tests.demand_uses import DOORS, Use, uses_in_file, uses_in_project, uses_in_source
+from forecasting.tests.demand_uses import DOORS, ROOT, Use, uses_in_file, uses_in_project, uses_in_source
 from forecasting.tests.partition_paths import PATHS, USES
 
 NOT_DOORS = {"plan_window", "require_history", "tenant_shape", "window_fingerprint"}
@@ -129,3 +129,13 @@ def test_table__entry_whose_place_is_gone__fails() -> None:
     found = {str(use) for use in uses_in_project()}
     gone = sorted(found)[0]
     assert f"{gone}: is in the table and not in the source." in differences(found - {gone})
+
+
+def test_docs__table_of_paths__is_that_of_the_tests() -> None:
+    text = (ROOT / "docs" / "partition.md").read_text(encoding="utf-8")
+    rows = [
+        f"| {one.name} | `{one.entry}` | {one.window} | {one.sees} | {'yes' if one.probed else '–'} |" for one in PATHS
+    ]
+    missing = [row for row in rows if row not in text]
+    assert not missing, "put these rows into docs/partition.md:\n" + "\n".join(missing)
+    assert text.count("| `services.") + text.count("| `pages,") + text.count("| `models and") == len(rows)

@@ -296,7 +296,7 @@ def _in_segments(world: World) -> Any:
         return _judged_side(_search(world))
 
 
-def _totals(made: ForecastSet) -> list[dict[str, Any]]:
+def _totals(made: ForecastSet) -> Any:
     return list(made.node_paths.order_by("level", "key").values("level", "key", "yhat", "lo95", "hi95"))
 
 

@@ -249,5 +249,5 @@ def test_predict__plan_with_other_values_than_0_and_1__has_the_features_of_the_f
     plan = pd.DataFrame({"unique_id": np.repeat(np.arange(1, 5), 14), "ds": np.tile(ahead, 4), "promo": 0.5})
     panel = make_panel(rows, promo=True, future=plan)
     made = FAMILY.fit(panel, SPEC)
-    assert made.state["events"] == ["promo"]
+    assert made.describe()["events"] == ["promo"]
     assert np.isfinite(made.predict(panel, 14)["yhat"]).all()
