@@ -40,11 +40,11 @@ def paths(values: dict[int, list[float]], origin: str = "2024-01-31") -> pd.Data
 def slow_sums(frame: pd.DataFrame, static: pd.DataFrame) -> dict[tuple[str, str, int], float]:
     """(level, key, h) -> sum of yhat, by plain loops."""
     out: dict[tuple[str, str, int], float] = {}
-    facts = {row.unique_id: row for row in static.itertuples()}
-    for row in frame.itertuples():
-        one = facts[row.unique_id]
-        for level, key in (("total", ""), ("store", one.store_id), ("category", one.category or "")):
-            out[level, key, row.h] = out.get((level, key, row.h), 0.0) + row.yhat
+    facts = {row["unique_id"]: row for row in static.to_dict("records")}
+    for row in frame.to_dict("records"):
+        one = facts[row["unique_id"]]
+        for level, key in (("total", ""), ("store", one["store_id"]), ("category", one["category"] or "")):
+            out[level, key, row["h"]] = out.get((level, key, row["h"]), 0.0) + row["yhat"]
     return out
 
 
@@ -98,9 +98,9 @@ def test_node_forecasts__any_series__every_level_adds_up_and_is_the_plain_sum(ro
     tree = Tree.of(static)
     found = node_forecasts(frame.sample(frac=1.0, random_state=1), tree)
     expected = slow_sums(frame, static)
-    for row in found.itertuples():
-        node = tree.nodes[row.unique_id - 1]
-        assert row.yhat == pytest.approx(expected[node.level, node.key, row.h], rel=1e-12, abs=1e-12)
+    for row in found.to_dict("records"):
+        node = tree.nodes[row["unique_id"] - 1]
+        assert row["yhat"] == pytest.approx(expected[node.level, node.key, row["h"]], rel=1e-12, abs=1e-12)
     level = found["unique_id"].map(tree.levels)
     by_level = found.groupby([level, "h"])["yhat"].sum().unstack(0)
     for name in by_level:
@@ -241,7 +241,9 @@ def test_forecast__a_store_that_opened_since__has_a_node_with_a_wider_interval(r
     fitted = Hierarchy.fit(frame.loc[frame["unique_id"].isin(before["unique_id"])], static)
     assert fitted is not None and Node("store", store) not in fitted.nodes
     made = fitted.forecast(newest, static)
-    whole = Hierarchy.fit(frame, static).forecast(newest, static)
+    of_all = Hierarchy.fit(frame, static)
+    assert of_all is not None
+    whole = of_all.forecast(newest, static)
     new, known = (table.loc[(table["level"] == "store") & (table["key"] == store)] for table in (made, whole))
     assert new["yhat"].tolist() == known["yhat"].tolist()
     assert (new["hi95"] - new["lo95"]).mean() > (known["hi95"] - known["lo95"]).mean()
