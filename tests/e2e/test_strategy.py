@@ -76,7 +76,7 @@ def test_strategy__started_in_the_browser__is_run_looked_at_and_decided(
     lead = page.locator(".fc-lead")
     expect(lead).to_contain_text(re.compile("One model|A mixture"))
     page.select_option("select[name=measure]", "stockout_miss_rate")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("heading", name="The sweep: share of orders that fall short")).to_be_visible()
     page.get_by_role("link", name="Decide", exact=True).click()
     page.select_option("select[name=point]", "pair:seasonal_naive:seasonal_average:0.3")
