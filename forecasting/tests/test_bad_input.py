@@ -37,9 +37,15 @@ def with_quantities(demand: pa.Table, change: Any) -> pa.Table:
 def test_forecast__plan_is_missing__engine_and_service_say_the_same_and_name_it(alpha, few_rounds):
     contract = make_contract(**PROMO)
     activate(contract)
-    promotions = [float(day % 5 == 0) for day in range(2 * DAYS)]
-    load(make_demand(stores=1, products=2, is_promotional=promotions), contract=contract)
+    promotions = (np.random.default_rng(2).random(4 * DAYS) < 0.3).astype(float)
+
+    def lift(values: np.ndarray) -> None:
+        values *= 1 + 3 * promotions
+
+    demand = make_demand(stores=1, products=4, is_promotional=promotions.tolist())
+    load(with_quantities(demand, lift), contract=contract)
     version = train(families=["lightgbm"])
+    assert "lightgbm" in version.spec.label
     with pytest.raises(TrainingRefused) as caught:
         forecast_version(ctx=None, version=version)
     assert "is_promotional" in str(caught.value) and "Load a covariates file that covers the whole horizon" in str(
