@@ -19,22 +19,13 @@ import pandas as pd
 
 from forecasting.engine.combine import combine
 from forecasting.engine.errors import EngineError
-from forecasting.engine.explain_words import (
-    HOLIDAY,
-    SEASON,
-    WEEKDAY,
-    Words,
-    feature_words,
-    plain,
-    regressor_group,
-    yes_no,
-)
+from forecasting.engine.explain_lightgbm import FittedBoosters, Untruthful, recording, take_apart
+from forecasting.engine.explain_words import HOLIDAY, SEASON, WEEKDAY, Words, plain, regressor_group, yes_no
 from forecasting.engine.families import Fitted
 from forecasting.engine.families.base import horizon_frame
 from forecasting.engine.families.intermittent import FittedIntermittent
-from forecasting.engine.families.lightgbm import FittedLightGBM
 from forecasting.engine.families.prophet import FittedProphet
-from forecasting.engine.features import future_values, scales, unsold
+from forecasting.engine.features import future_values, unsold
 from forecasting.engine.fitted import FittedModel
 from forecasting.engine.panel import Panel, classify
 
@@ -160,18 +151,6 @@ def _agreed(before: float, after: float) -> str:
 # --- listening to a forecast ------------------------------------------------------------------------------------------
 
 
-class _Recorder:
-    """A booster that remembers the rows it was asked for: one call a step."""
-
-    def __init__(self, booster: Any) -> None:
-        self.booster = booster
-        self.rows: list[np.ndarray] = []
-
-    def predict(self, rows: np.ndarray, **options: Any) -> np.ndarray:
-        self.rows.append(np.array(rows, copy=True))
-        return np.asarray(self.booster.predict(rows, **options))
-
-
 class _Watched:
     """A fitted family whose last forecast is kept."""
 
@@ -196,7 +175,7 @@ class _Watched:
 
 
 def _recording(part: Fitted) -> Fitted:
-    return replace(part, booster=_Recorder(part.booster)) if isinstance(part, FittedLightGBM) else part
+    return recording(part) if isinstance(part, FittedBoosters) else part
 
 
 def _shares(fitted: FittedModel, panel: Panel, series: int, values: dict[str, float]) -> dict[str, float]:
@@ -214,7 +193,7 @@ def _shares(fitted: FittedModel, panel: Panel, series: int, values: dict[str, fl
 
 
 def _member(name: str, weight: float, yhat: float, part: Fitted, panel: Panel, h: int, steps: int) -> Member:
-    if isinstance(part, FittedLightGBM):
+    if isinstance(part, FittedBoosters):
         return _lightgbm_member(weight, yhat, part, panel, h, steps)
     if isinstance(part, FittedProphet):
         return _prophet_member(weight, yhat, part, panel, h, steps)
@@ -226,32 +205,17 @@ def _member(name: str, weight: float, yhat: float, part: Fitted, panel: Panel, h
 # --- lightgbm ---------------------------------------------------------------------------------------------------------
 
 
-def _lightgbm_member(weight: float, yhat: float, part: FittedLightGBM, panel: Panel, h: int, steps: int) -> Member:
+def _lightgbm_member(weight: float, yhat: float, part: FittedBoosters, panel: Panel, h: int, steps: int) -> Member:
     if unsold(panel):
         return Member(part.family, weight, yhat, note="It has not sold for half a year, so the forecast is 0.")
-    recorder: _Recorder = part.booster
-    if len(recorder.rows) != steps:
-        raise NotExplainable("The model was not asked once for each step.")
-    row, booster, names = recorder.rows[h - 1], recorder.booster, part.state["features"]
-    *effects, base = np.asarray(booster.predict(row, pred_contrib=True, num_threads=1))[0].tolist()
-    score = float(booster.predict(row, raw_score=True, num_threads=1)[0])
-    answer = float(booster.predict(row, num_threads=1)[0])
-    if not _close(base + sum(effects), score):
-        raise NotExplainable("The model's contributions do not add up to its answer.")
-    level = float(scales(panel).iloc[0])
-    scale: Scale = "factor" if _close(np.exp(score), answer) else "units"
-    if scale == "units" and not _close(score, answer):
-        raise NotExplainable("The model's answer is neither its score nor the exponential of it.")
-    codes = part.state["codes"]
-    found = [
-        (feature_words(n, v, grain=part.state["grain"], level=level, codes=codes, lead=h), n, e)
-        for n, v, e in zip(names, row[0].tolist(), effects, strict=True)
-    ]
-    base_units = level * (float(np.exp(base)) if scale == "factor" else base)
-    if scale == "units":
-        found = [(words, name, level * effect) for words, name, effect in found]
-    raw = level * answer
-    return Member(part.family, weight, yhat, scale, base_units, raw, _grouped(found), _cut(raw, yhat))
+    try:
+        taken = take_apart(part, h, steps)
+    except Untruthful as error:
+        raise NotExplainable(str(error)) from error
+    if taken.closed and yhat == 0.0:
+        return Member(part.family, weight, yhat, note="It has been closed on this weekday, so the forecast is 0.")
+    groups, note = _grouped(taken.found), _cut(taken.raw, yhat)
+    return Member(part.family, weight, yhat, taken.scale, taken.base, taken.raw, groups, note)
 
 
 # --- prophet ----------------------------------------------------------------------------------------------------------
@@ -262,7 +226,7 @@ def _prophet_member(weight: float, yhat: float, part: FittedProphet, panel: Pane
     ahead = future_values(panel, steps) if regressors else horizon_frame(panel, steps)
     model, terms = _prophet_terms(part.models[int(panel.ids[0])], ahead[["ds", *regressors]].reset_index(drop=True))
     row = terms.iloc[h - 1]
-    trend, multiplied = float(row["trend"]), set(model.component_modes["multiplicative"])
+    trend, multiplied = (float(row["trend"]), set(model.component_modes["multiplicative"]))
     names: dict[str, Words] = {}
     if "weekly" in model.seasonalities:
         names["weekly"] = Words(WEEKDAY, "Day of the week", f"{row['ds']:%A}")

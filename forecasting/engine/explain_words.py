@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RECENT, SAME_DAY, WEEKDAY, SEASON = "recent_sales", "same_weekday", "weekday", "season"
-HOLIDAY, PRICE, PROMOTION, PLACE = "holiday", "price", "promotion", "place_product"
+HOLIDAY, PRICE, PROMOTION, PLACE, AHEAD = ("holiday", "price", "promotion", "place_product", "ahead")
 GROUPS = {
     RECENT: "Recent sales",
     SAME_DAY: "Same weekday in the weeks before",
@@ -20,11 +20,19 @@ GROUPS = {
     PRICE: "Price",
     PROMOTION: "Promotion",
     PLACE: "Store and product",
+    AHEAD: "How far ahead",
 }
 _ROLLING = re.compile(r"rolling_(mean|std)_lag(\d+)_window_size(\d+)")
 _SEASONAL = re.compile(r"seasonal_rolling_mean_lag(\d+)_season_length(\d+)_window_size(\d+)")
 _LAG = re.compile(r"lag(\d+)")
 _LAGGED = re.compile(r"(.+)_lag(\d+)")
+_MEAN = re.compile(r"sales_mean_(\d+)")
+_SPREAD = re.compile(r"sales_spread_(\d+)")
+_TREND = re.compile(r"sales_trend_(\d+)_(\d+)")
+_ZEROS = re.compile(r"sales_zero_share_(\d+)")
+_SAME_WEEKDAY = re.compile(r"sales_same_weekday_(\d+)")
+_DERIVED = re.compile(r"(.+)_(since|until|share|relative|at_origin)")
+EVENT_MOST = 28
 _SEASON_LABELS = {"monthday": "Day of the month", "week_of_month": "Week of the month", "yearly": "Time of year",
                   "year_sin": "Time of year (first wave)", "year_cos": "Time of year (second wave)"}  # fmt: skip
 _HOLIDAY_LABELS = {"holiday": "A public holiday", "days_to_holiday": "Days until the next holiday",
@@ -80,9 +88,13 @@ def feature_words(
     if name in codes:
         known = np.isfinite(value) and 0 <= int(value) < len(codes[name])
         return Words(PLACE, plain(name), codes[name][int(value)] if known else "new")
-    sales = _sales_words(name, value * level, grain, lead)
+    sales = _sales_words(name, value * level, grain, lead) or _history_words(name, value, level, grain)
     if sales is not None:
         return sales
+    if name == "steps_ahead":
+        return Words(AHEAD, "Days ahead" if grain == "D" else "Weeks ahead", _number(value))
+    if name == "closed_share":
+        return Words(WEEKDAY, "Closed on the same weekday before", _share(value))
     if name == "weekday":
         return Words(WEEKDAY, "Day of the week", calendar.day_name[int(value)] if np.isfinite(value) else _NO_VALUE)
     if name in _SEASON_LABELS:
@@ -115,15 +127,68 @@ def _sales_words(name: str, units: float, grain: str, lead: int) -> Words | None
 
 
 def _regressor_words(name: str, value: float, grain: str) -> Words:
-    if name == "unit_price":
-        share = f"{value * 100:,.0f}% of its average" if np.isfinite(value) else _NO_VALUE
-        return Words(PRICE, "Price", share)
+    if name == "price_against_category":
+        return Words(PRICE, "Price against its category", _share(value))
+    derived = _DERIVED.fullmatch(name)
+    if derived:
+        return _derived_words(derived[1], derived[2], value, grain)
     lagged = _LAGGED.fullmatch(name)
     if lagged:
         step = "days" if grain == "D" else "weeks"
-        return Words(regressor_group(lagged[1]), f"{plain(lagged[1])}, {lagged[2]} {step} before", _number(value))
+        group = regressor_group(lagged[1])
+        text = f"{value * 100:,.0f}% of its average" if group == PRICE and np.isfinite(value) else _number(value)
+        return Words(group, f"{plain(lagged[1])}, {lagged[2]} {step} before", text)
     text = yes_no(value) if name.startswith("is_") else _number(value)
     return Words(regressor_group(name), plain(name), text)
+
+
+def _history_words(name: str, value: float, level: float, grain: str) -> Words | None:
+    """A feature of the sales up to the origin, made of the history alone."""
+    step = "day" if grain == "D" else "week"
+    units = f"{_number(value * level)} unit{'' if value * level == 1 else 's'}" if np.isfinite(value) else _NO_VALUE
+    for pattern, group, label in (
+        (_MEAN, RECENT, "Average of the last {0} {step}s"),
+        (_SPREAD, RECENT, "Ups and downs of the last {0} {step}s"),
+        (_SAME_WEEKDAY, SAME_DAY, "Average of the same weekday over {0} weeks"),
+    ):
+        found = pattern.fullmatch(name)
+        if found:
+            alone = group == SAME_DAY and found[1] == "1"
+            return Words(group, "Sales on the last same weekday" if alone else label.format(found[1], step=step), units)
+    trend, zeros = _TREND.fullmatch(name), _ZEROS.fullmatch(name)
+    if trend:
+        return Words(RECENT, f"Last {trend[1]} {step}s against the last {trend[2]}", _share(value))
+    if zeros:
+        return Words(RECENT, f"Share of the last {zeros[1]} {step}s without a sale", _share(value))
+    if name == "sales_last":
+        return Words(RECENT, "Last sales known", units)
+    if name == "sales_steps_since":
+        return Words(RECENT, f"{step.capitalize()}s since the last sale", _number(value))
+    if name == "sales_level":
+        return Words(RECENT, f"Usual sales a {step}", _number(level))
+    if name == "sales_year_ratio":
+        return Words(SEASON, "The same weeks a year before, against those before them", _share(value))
+    return None
+
+
+def _derived_words(name: str, kind: str, value: float, grain: str) -> Words:
+    """A feature made of a declared regressor: how long since or until, how often, against what it was."""
+    step, own, group = (("days" if grain == "D" else "weeks"), plain(name), regressor_group(name))
+    far = f"{EVENT_MOST} or more, or not known" if value >= EVENT_MOST else _number(value)
+    if kind == "since":
+        return Words(group, f"{own}: {step} since the last time", far)
+    if kind == "until":
+        return Words(group, f"{own}: {step} until the next time", far)
+    if kind == "share":
+        return Words(group, f"{own}: share of the four weeks before", _share(value))
+    if kind == "at_origin" and group != PRICE:
+        return Words(group, f"{own}, last known", _number(value))
+    usual = f"{value * 100:,.0f}% of its average" if np.isfinite(value) else _NO_VALUE
+    return Words(group, own if kind == "relative" else f"{own}, last known", usual)
+
+
+def _share(value: float) -> str:
+    return f"{value * 100:,.0f}%" if np.isfinite(value) else _NO_VALUE
 
 
 def yes_no(value: float) -> str:

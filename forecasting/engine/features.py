@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.errors import MissingRegressor
-from forecasting.engine.panel import Panel, absent_regressors
+from forecasting.engine.panel import Panel
 
 HOLIDAY_REACH = 7
-SCALE_STEPS, LEAN_STEPS = 182, 7
-RECENT_STEPS = {"D": 28, "W": 8}
+SCALE_STEPS = 182
 YEARLY_STEPS = {"D": 2 * 365, "W": 2 * 52}
 
 
@@ -89,83 +88,12 @@ def future_values(panel: Panel, horizon: int) -> pd.DataFrame:
     return merged
 
 
-def design(panel: Panel, *, horizon: int, lag: int, yearly: bool) -> tuple[pd.DataFrame, list[str]]:
-    """Dynamic features for the history and the `horizon` steps after it, and their names.
-
-    A historic_only regressor enters shifted by `lag` steps (>= the horizon it is trained for); where even that value
-    lies in the future it is NaN. A price enters relative to the series' own mean.
-    """
-    names = panel.regressors
-    have = [c for c in names.dynamic if c in panel.history.columns]
-    missing = absent_regressors(panel)
-    if missing:
-        raise MissingRegressor(missing)
-    past = panel.history[["unique_id", "ds", *have]]
-    frame = past
-    if horizon:
-        frame = pd.concat([past, future_values(panel, horizon)], ignore_index=True)
-        frame = frame.sort_values(["unique_id", "ds"], kind="stable", ignore_index=True)
-    days = calendar(pd.DatetimeIndex(np.sort(frame["ds"].unique())), panel, yearly)
-    out = frame[["unique_id", "ds"]].copy()
-    row = days.index.get_indexer(pd.DatetimeIndex(frame["ds"]))
-    for column in days.columns:
-        out[column] = days[column].to_numpy()[row]
-    for column in names.known_future:
-        values = frame[column]
-        if column == "unit_price":
-            mean = past.groupby("unique_id")[column].mean().reindex(frame["unique_id"]).to_numpy()
-            values = values / np.where(mean > 0, mean, np.nan)
-        out[column] = values.to_numpy()
-    for column in names.historic_only:
-        if column in have:
-            out[f"{column}_lag{lag}"] = frame.groupby("unique_id", sort=False)[column].shift(lag).to_numpy()
-    return out, [c for c in out.columns if c not in {"unique_id", "ds"}]
-
-
-def impute(panel: Panel) -> pd.DataFrame:
-    """unique_id, ds, y without gaps: a censored day takes the last value of the same weekday, else the last, else 0.
-
-    Only the past is used, so that no day learns from a later one. Imputed days feed lags; they are never targets.
-    """
-    frame = panel.history[["unique_id", "ds", "y"]].copy()
-    if frame["y"].isna().any():
-        season = panel.season_length if panel.grain == "D" else 1
-        back = (frame["ds"].max() - frame["ds"]) // panel.step
-        frame["y"] = frame.groupby(["unique_id", back % season], sort=False)["y"].ffill()
-        frame["y"] = frame.groupby("unique_id", sort=False)["y"].ffill().fillna(0.0)
-    return frame
-
-
-def scales(panel: Panel) -> pd.Series:
-    """Level of each series (index unique_id, > 0): its recent mean, leaning a little on that of the last half year.
-
-    Recent, so that a shifted level is followed at once; leaning, so that a sparse series is not scaled by nothing.
-    Single days are capped at 20 times the median sale, so that one absurd day does not flatten the series.
-    """
-    history = panel.history
-    back = (history["ds"].max() - history["ds"]) // panel.step
-    rows = history.loc[back < SCALE_STEPS, ["unique_id", "y"]].assign(recent=back < RECENT_STEPS[panel.grain])
-    sale = rows["y"].where(rows["y"] > 0).groupby(rows["unique_id"]).median()
-    rows["y"] = rows["y"].clip(upper=20.0 * rows["unique_id"].map(sale))
-    slow = rows.groupby("unique_id")["y"].mean().reindex(panel.ids)
-    recent = rows.loc[rows["recent"]].groupby("unique_id")["y"].agg(["sum", "count"]).reindex(panel.ids).fillna(0.0)
-    level = (recent["sum"] + LEAN_STEPS * slow) / (recent["count"] + LEAN_STEPS)
-    overall = level[level > 0].median()
-    out: pd.Series = level.where(level > 0, overall if overall > 0 else 1.0).clip(lower=1e-6)
-    return out
-
-
 def unsold(panel: Panel) -> list[int]:
     """Series with observations but without a single sale in the last half year."""
     history = panel.history
     recent = history.loc[(history["ds"].max() - history["ds"]) // panel.step < SCALE_STEPS]
     top = recent.groupby("unique_id")["y"].max()
     return [int(i) for i in top.index[top == 0].to_numpy()]
-
-
-def capped(frame: pd.DataFrame, level: pd.Series) -> np.ndarray:
-    """y divided by its series' level and cut at 50 levels: one absurd day neither leads the fit nor the lags."""
-    return np.asarray(np.minimum(frame["y"].to_numpy() / level.reindex(frame["unique_id"]).to_numpy(), 50.0))
 
 
 def static_codes(panel: Panel, columns: Sequence[str]) -> dict[str, list[str]]:

@@ -93,12 +93,11 @@ class Rows:
 def gather_facts(panel: Panel, state: Mapping[str, Any], horizon: int) -> Facts:
     """Facts of a panel's history and of the `horizon` steps after it.
 
-    state: grain, season (steps of the week; 1 where there is none), yearly, codes (vocabulary of the attributes),
-    events and price_base. Raises MissingRegressor.
+    state: see `features_known.feature_state`. Raises MissingRegressor.
     """
     grid, grain, season = Grid.of(panel), state["grain"], state["season"]
     known = known_matrices(panel, grid, horizon)
-    sold, shut = grid.matrix(panel.history["y"]), grid.matrix(panel.history["closed"], 0.0) > 0
+    sold, shut = (grid.matrix(panel.history["y"]), grid.matrix(panel.history["closed"], 0.0) > 0)
     # A closed day tells nothing of demand: it is left out of what is usual, and only its weekday is remembered.
     demand = tempered(np.where(shut, np.nan, sold), grain)
     level, past = levels(demand, grain), Trailing(demand)
@@ -160,7 +159,8 @@ def _ahead(facts: Facts) -> int:
 
 def _recent(demand: np.ndarray, past: Trailing, level: np.ndarray, grain: str) -> dict[str, np.ndarray]:
     """Sales up to each column: means, spread and last value in levels; shares, steps and trends without a unit."""
-    means = {n: past.mean(n) for n in {*WINDOWS[grain], *(n for pair in TRENDS[grain] for n in pair)}}
+    # Where all days of a window were closed, the last mean before them still holds.
+    means = {n: last_known(past.mean(n)) for n in {*WINDOWS[grain], *(n for pair in TRENDS[grain] for n in pair)}}
     out = {f"sales_mean_{n}": means[n] / level for n in WINDOWS[grain]}
     out["sales_last"] = last_known(demand) / level
     out[f"sales_spread_{SPREAD[grain]}"] = trailing_std(demand, SPREAD[grain]) / level

@@ -39,7 +39,7 @@ class Grid:
     @classmethod
     def of(cls, panel: Panel) -> Grid:
         """The grid of a panel: every series runs without gaps to the panel's last step."""
-        ids, days = panel.history["unique_id"].to_numpy(), panel.history["ds"].to_numpy()
+        ids, days = (panel.history["unique_id"].to_numpy(), panel.history["ds"].to_numpy())
         new = np.r_[True, ids[1:] != ids[:-1]] if len(ids) else np.zeros(0, dtype=bool)
         last, step = panel.history["ds"].max(), panel.step
         back = (last.to_datetime64() - days) // step.to_timedelta64()

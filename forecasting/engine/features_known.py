@@ -6,18 +6,37 @@ All matrices are series × columns (see `features_grid`); those of the known fut
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
 from forecasting.engine.errors import MissingRegressor
-from forecasting.engine.features import future_values
+from forecasting.engine.features import enough_for_yearly, future_values, static_codes
 from forecasting.engine.features_grid import Grid, Trailing, last_known, seasonal_mean, steps_since
 from forecasting.engine.panel import Panel, absent_regressors
 
 PRICE_STEPS = {"D": 91, "W": 13}
 EVENT_STEPS, SHARE_STEPS = 28, {"D": 28, "W": 4}
-SHUT_SEASONS, SHUT_SURE = 4, 0.99
+SHUT_SEASONS, SHUT_SURE, SHUT_LEARNED = 4, 0.99, 0.5
+"""A closed day is learned from where its weekday was mostly closed (0.5); elsewhere it says nothing of demand."""
 PRICE_BASE, EVENTS = "price_base", "events"
+
+
+def feature_state(panel: Panel, grid: Grid, *, horizon: int, season: int) -> dict[str, Any]:
+    """What a fit keeps so that its features can be made again from any history. season: steps in a week; of no use in
+    weekly grain. Raises MissingRegressor."""
+    grain = panel.grain
+    columns = [c for c in dict.fromkeys((*panel.regressors.static, "store_id")) if c in panel.static.columns]
+    return {
+        "grain": grain,
+        "season": season if grain == "D" else 1,
+        "horizon": horizon,
+        "yearly": enough_for_yearly(panel),
+        "codes": {c: v for c, v in static_codes(panel, columns).items() if len(v) > 1},
+        PRICE_BASE: price_base(price_level(panel, grid, grain), categories(panel, grid)),
+        EVENTS: events_of(known_matrices(panel, grid, 0)),
+        "trained_until": str(panel.last_day),
+    }
 
 
 def is_price(name: str) -> bool:
@@ -155,3 +174,14 @@ def categories(panel: Panel, grid: Grid) -> np.ndarray:
         return np.full(len(grid.ids), "")
     known = panel.static.set_index("unique_id")["category"].reindex(grid.ids)
     return known.fillna("").astype(str).to_numpy()
+
+
+def steps_ahead(ids: np.ndarray, day: np.ndarray, horizon: int) -> np.ndarray:
+    """A number of steps in 1..horizon for each row, by a hash of its series and day number: each equally often.
+
+    It depends on nothing else, so a row is learned at the same distance in every run and at every origin.
+    """
+    mix = ids.astype("uint64") * np.uint64(0x9E3779B97F4A7C15) + day.astype("uint64")
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        mix = (mix ^ (mix >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(mix % np.uint64(horizon), dtype="int64") + 1

@@ -21,60 +21,75 @@ from forecasting.engine.families.base import (
     horizon_frame,
     no_declines,
 )
-from forecasting.engine.features import (
-    capped,
-    design,
-    encode_static,
-    enough_for_yearly,
-    impute,
-    scales,
-    static_codes,
-    unsold,
-)
+from forecasting.engine.families.lightgbm_boosters import CUT, DEFAULTS, Boosters, Lesson, fit_boosters, groups_of
+from forecasting.engine.features import unsold
+from forecasting.engine.features_grid import LEAN_STEPS, LEAST_LEVEL, LEVEL_STEPS, Grid
+from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state
+from forecasting.engine.features_recursive import SHUT_SHARE, carried_demand, design
 from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
-MODEL_FILE, STATE_FILE = "lightgbm.txt", "lightgbm.json"
+__all__ = ["DEFAULTS", "FAMILY", "FittedLightGBM", "LightGBM"]
+NAME, STATE_FILE = "lightgbm", "lightgbm.json"
 LAGS = {"D": (1, 2, 3, 7, 14, 21, 28), "W": (1, 2, 3, 4, 8, 13)}
-WINDOWS = {"D": (7, 28, 91), "W": (4, 13, 26)}
+WINDOWS = {"D": (7, 28, 91, 182), "W": (4, 8, 13, 26)}
+TRENDS = {"D": ((7, 28), (28, 91)), "W": ((4, 13), (13, 26))}
+SPREAD = {"D": 28, "W": 13}
 SEASONAL_WINDOWS = (4, 8)
-DEFAULTS: dict[str, Any] = {
-    "objective": "tweedie",
-    "tweedie_variance_power": 1.3,
-    "rounds": 150,
-    "learning_rate": 0.05,
-    "num_leaves": 31,
-    "min_data_in_leaf": 40,
-    "feature_fraction": 0.7,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "lambda_l2": 1.0,
-    "num_threads": 1,
-}
 
 
-def _forecaster(grain: str, season: int, longest: int) -> Any:
-    """A fresh MLForecast with the lags and windows that a history of `longest` steps can fill."""
+def _forecaster(state: dict[str, Any]) -> Any:
+    """A fresh MLForecast with the lags that a history of `longest` steps can fill, and the means that levels are of."""
     from mlforecast import MLForecast
     from mlforecast.lag_transforms import RollingMean, RollingStd, SeasonalRollingMean
 
+    grain, season, longest = state["grain"], state["season"], state["longest"]
     lags = [lag for lag in LAGS[grain] if lag < longest] or [1]
-    transforms: dict[int, list[Any]] = {1: [RollingMean(w, min_samples=1) for w in WINDOWS[grain] if w < longest]}
-    transforms[1] += [RollingStd(w, min_samples=2) for w in WINDOWS[grain][1:2] if w < longest]
-    if grain == "D" and season * 2 < longest:
+    transforms: dict[int, list[Any]] = {1: [RollingMean(w, min_samples=1) for w in WINDOWS[grain]]}
+    transforms[1].append(RollingStd(SPREAD[grain], min_samples=2))
+    if season > 1 and season * 2 < longest:
         transforms[season] = [SeasonalRollingMean(season, w, min_samples=1) for w in SEASONAL_WINDOWS]
-    transforms = {lag: ts for lag, ts in transforms.items() if ts}
     freq: Any = "D" if grain == "D" else pd.offsets.Day(7)
     return MLForecast(models={}, freq=freq, lags=lags, lag_transforms=transforms, num_threads=1)
 
 
+def _mean_name(window: int) -> str:
+    return f"rolling_mean_lag1_window_size{window}_min_samples1"
+
+
+def model_rows(table: pd.DataFrame, state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """What the boosters see of mlforecast's table: float32 features × rows, and each row's level in units.
+
+    The level is made of the row's own trailing means, so it is what was known the day before, in training as in the
+    recursion. Sales enter divided by it, and as trends: ratios of a shorter mean to a longer.
+    """
+    grain = state["grain"]
+    recent, long = LEVEL_STEPS[grain]
+    means = {w: table[_mean_name(w)].to_numpy(dtype="float64") for w in WINDOWS[grain]}
+    level = (recent * means[recent] + LEAN_STEPS * means[long]) / (recent + LEAN_STEPS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        trends = {f"sales_trend_{short}_{long}": means[short] / means[long] for short, long in TRENDS[grain]}
+        out = np.empty((len(state["features"]), len(table)), dtype="float32")
+        for number, name in enumerate(state["features"]):
+            if name == "sales_level":
+                values = np.log1p(level)
+            elif name in trends:
+                values = np.where(np.isfinite(trends[name]), trends[name], np.nan)
+            else:
+                values = table[name].to_numpy()
+                if name in state["sales"]:
+                    values = values / np.maximum(level, LEAST_LEVEL)
+            out[number] = values
+    return out, level
+
+
 @dataclass(frozen=True)
 class FittedLightGBM:
-    """A booster and what is needed to make its features again from any history."""
+    """Boosters and what is needed to make their features again from any history."""
 
-    booster: Any
+    boosters: Boosters | None
     state: dict[str, Any]
-    family: str = "lightgbm"
+    family: str = NAME
     declined: pd.DataFrame = field(default_factory=no_declines, compare=False)
 
     @property
@@ -85,116 +100,107 @@ class FittedLightGBM:
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
         """Roll forward `horizon` steps from the panel's last day; columns unique_id, ds, yhat."""
         state = self.state
-        if self.booster is None:
+        if self.boosters is None:
             return horizon_frame(panel, 0, []).assign(yhat=pd.Series(dtype="float64"))
-        keep = 2 * max(*WINDOWS[state["grain"]], *LAGS[state["grain"]]) + state["lag"]
-        level = scales(panel)
-        frame, dynamic = _frame(panel, level, state, horizon)
+        keep = 2 * max(*WINDOWS[state["grain"]], *LAGS[state["grain"]])
+        frame, dynamic = _frame(panel, state, horizon)
         last = panel.history["ds"].max()
         past = frame.loc[(frame["ds"] <= last) & (frame["ds"] > last - keep * panel.step)].reset_index(drop=True)
         ahead = frame.loc[frame["ds"] > last, ["unique_id", "ds", *dynamic]].reset_index(drop=True)
-        forecaster = _forecaster(state["grain"], state["season_length"], state["longest"])
+        forecaster, rolled = (_forecaster(state), _Rolled(self.boosters, state, groups_of(panel)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NaN features are meant: LightGBM has its own branch for them
             forecaster.preprocess(past, static_features=list(state["codes"]), dropna=False, validate_data=False)
-            forecaster.models = forecaster.models_ = {"yhat": _Booster(self.booster, state["features"])}
+            forecaster.models = forecaster.models_ = {"yhat": rolled}
             out = forecaster.predict(horizon, X_df=ahead if dynamic else None)
-        scale = level.reindex(out["unique_id"]).to_numpy()
-        # A series that has not sold for half a year borrows no level from the others.
-        sold = scale * ~out["unique_id"].isin(unsold(panel)).to_numpy()
+        # A weekday that has been closed throughout stays closed; a series unsold for half a year borrows no level.
+        shut = ahead[SHUT_SHARE].to_numpy() >= SHUT_SURE
+        sold = ~out["unique_id"].isin(unsold(panel)).to_numpy()
         rows: pd.DataFrame = out[["unique_id", "ds"]]
-        return rows.assign(yhat=np.maximum(out["yhat"].to_numpy() * sold, 0.0))
+        return rows.assign(yhat=np.where(shut | ~sold, 0.0, np.maximum(out["yhat"].to_numpy(), 0.0)))
 
     def describe(self) -> dict[str, Any]:
-        """Features, parameters, vocabulary."""
+        """Features, parameters, vocabulary, transforms."""
         return {"family": self.family, **self.state}
 
     def save(self, directory: Path) -> list[str]:
         """LightGBM's text format and a JSON of the feature state."""
         (directory / STATE_FILE).write_text(json.dumps(self.state, sort_keys=True), encoding="utf-8")
-        if self.booster is None:
-            return [STATE_FILE]
-        (directory / MODEL_FILE).write_text(self.booster.model_to_string(), encoding="utf-8")
-        return [MODEL_FILE, STATE_FILE]
+        return [*(self.boosters.save(directory, NAME) if self.boosters is not None else ()), STATE_FILE]
 
 
-class _Booster:
-    """mlforecast calls `predict(frame)`; demand is never below zero, not inside the recursion either."""
+class _Rolled:
+    """mlforecast calls `predict(frame)` once a step; demand is never below zero, not inside the recursion either."""
 
-    def __init__(self, booster: Any, features: list[str]) -> None:
-        self.booster, self.features = booster, features
+    def __init__(self, boosters: Boosters, state: dict[str, Any], groups: np.ndarray) -> None:
+        self.boosters, self.state, self.groups = boosters, state, groups
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        values = self.booster.predict(frame[self.features].to_numpy(dtype="float64"), num_threads=1)
-        return np.asarray(np.clip(values, 0.0, 50.0))
+        x, level = model_rows(frame, self.state)
+        made = self.boosters.predict(x.T, np.where(level > LEAST_LEVEL, level, 0.0), self.groups)
+        # A closed day is rolled on as the same weekday before it, as the history's closed days are.
+        shut = frame[SHUT_SHARE].to_numpy() >= SHUT_SURE
+        same = f"lag{self.state['season']}" if f"lag{self.state['season']}" in frame.columns else "lag1"
+        return np.asarray(np.where(shut, frame[same].to_numpy(), made))
 
 
-def _frame(panel: Panel, level: pd.Series, state: dict[str, Any], horizon: int) -> tuple[pd.DataFrame, list[str]]:
-    """Scaled target, dynamic and static features for the history and `horizon` steps more (y is NaN there)."""
-    features, dynamic = design(panel, horizon=horizon, lag=state["lag"], yearly=state["yearly"])
-    target = impute(panel)
-    target["y"] = capped(target, level)
-    frame = features.merge(target, on=["unique_id", "ds"], how="left", sort=False)
-    statics = encode_static(panel, state["codes"]).set_index("unique_id").reindex(frame["unique_id"])
-    for column in state["codes"]:
-        frame[column] = statics[column].to_numpy()
-    return frame, dynamic
+def _frame(panel: Panel, state: dict[str, Any], horizon: int) -> tuple[pd.DataFrame, list[str]]:
+    """Demand, dynamic and static features for the history and `horizon` steps more (y is NaN there)."""
+    frame, dynamic = design(panel, state, horizon)
+    y = np.full(len(frame), np.nan)
+    y[(frame["ds"] <= panel.history["ds"].max()).to_numpy()] = carried_demand(panel, state["season"])
+    return frame.assign(y=y), dynamic
 
 
 class LightGBM:
     """Family `lightgbm`."""
 
-    name = "lightgbm"
+    name = NAME
     can_roll = True
 
     def fit(
         self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
     ) -> FittedLightGBM:
-        """One booster for all series of the panel, on targets divided by each series' level."""
-        import lightgbm as lgb
+        """Boosters for all series of the panel, one step ahead. Raises MissingRegressor."""
+        grid, given = Grid.of(panel), spec.params.get(NAME, {})
+        state = feature_state(panel, grid, horizon=spec.horizon, season=spec.season_length)
+        state |= {"longest": panel.days, "params": dict(given), "seed": spec.seed}
+        usable = self._usable(panel)
+        lesson = self._lesson(panel, grid, state, usable)
+        if not lesson.target.any():
+            # No reason to end a run: the other families go on, and these series say why.
+            reason = NOTHING_SOLD if usable.any() else NOTHING_KNOWN
+            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
+        codes = list(state["codes"])
+        boosters = fit_boosters(lesson, given, seed=spec.seed, categorical=codes, trial_steps=2 * spec.horizon)
+        state["boosters"] = boosters.to_json()
+        return FittedLightGBM(boosters, state)
 
-        params = {**DEFAULTS, **spec.params.get("lightgbm", {})}
-        columns = [c for c in dict.fromkeys((*panel.regressors.static, "store_id")) if c in panel.static.columns]
-        codes = {c: v for c, v in static_codes(panel, columns).items() if len(v) > 1}
-        state: dict[str, Any] = {
-            "grain": spec.grain,
-            "season_length": spec.season_length,
-            "lag": spec.horizon,
-            "yearly": enough_for_yearly(panel),
-            "codes": codes,
-            "longest": panel.days,
-            "params": params,
-            "seed": spec.seed,
-            "trained_until": str(panel.last_day),
-        }
-        level = scales(panel)
-        frame, _ = _frame(panel, level, state, 0)
-        forecaster = _forecaster(spec.grain, spec.season_length, panel.days)
+    @staticmethod
+    def _lesson(panel: Panel, grid: Grid, state: dict[str, Any], usable: np.ndarray) -> Lesson:
+        frame, dynamic = _frame(panel, state, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            table = forecaster.preprocess(frame, static_features=list(codes), dropna=False, validate_data=False)
-        state["features"] = [c for c in forecaster.ts.features_order_ if c != "unique_id"]
-        usable = self._usable(panel)
-        y = table.loc[usable, "y"].to_numpy()
-        if not y.any():
-            # No reason to end a run: the other families go on, and these series say why.
-            reason = NOTHING_SOLD if len(y) else NOTHING_KNOWN
-            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
-        x = table.loc[usable, state["features"]].to_numpy(dtype="float64")
-        weight = level.reindex(table.loc[usable, "unique_id"]).to_numpy() ** float(params.get("weight_power", 0.5))
-        own = {k: v for k, v in params.items() if k not in {"rounds", "weight_power"}}
-        own |= {"seed": spec.seed, "deterministic": True, "force_row_wise": True, "verbose": -1}
-        data = lgb.Dataset(
-            x,
-            y,
-            weight=weight / weight.mean(),
-            feature_name=state["features"],
-            categorical_feature=list(codes),
-            free_raw_data=True,
+            table = _forecaster(state).preprocess(
+                frame, static_features=list(state["codes"]), dropna=False, validate_data=False
+            )
+        known = {"unique_id", "ds", "y", *dynamic, *state["codes"]}
+        state["sales"] = [str(c) for c in table.columns if c not in known]
+        trends = [f"sales_trend_{short}_{long}" for short, long in TRENDS[state["grain"]]]
+        state["features"] = [*state["sales"], *trends, "sales_level", *dynamic, *state["codes"]]
+        x, level = model_rows(table, state)
+        closed = panel.history["closed"].to_numpy()
+        usable = usable & (~closed | (table[SHUT_SHARE].to_numpy() >= SHUT_LEARNED)) & (level > LEAST_LEVEL)
+        units = np.where(closed, 0.0, table["y"].to_numpy())
+        lesson = Lesson(
+            x=x,
+            names=state["features"],
+            target=np.minimum(units / np.maximum(level, LEAST_LEVEL), CUT),
+            level=level,
+            day=grid.col,
+            group=groups_of(panel)[grid.row],
         )
-        booster = lgb.train(own, data, num_boost_round=int(params["rounds"]))
-        # The text that will be stored is what predicts from now on, so that a reload cannot differ.
-        return FittedLightGBM(lgb.Booster(model_str=booster.model_to_string()), state)
+        return lesson.only(usable)
 
     @staticmethod
     def _usable(panel: Panel) -> np.ndarray:
@@ -205,13 +211,10 @@ class LightGBM:
 
     def load(self, directory: Path) -> FittedLightGBM:
         """Read what `save` wrote."""
-        import lightgbm as lgb
-
         state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
         if "declined" in state:
             return _nothing_learned(state)
-        text = (directory / MODEL_FILE).read_text(encoding="utf-8")
-        return FittedLightGBM(lgb.Booster(model_str=text), state)
+        return FittedLightGBM(Boosters.load(directory, NAME, state["boosters"]), state)
 
 
 def _nothing_learned(state: dict[str, Any]) -> FittedLightGBM:

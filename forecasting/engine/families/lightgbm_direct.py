@@ -25,25 +25,13 @@ from forecasting.engine.families.base import (
     no_declines,
 )
 from forecasting.engine.families.lightgbm_boosters import CUT, Boosters, Lesson, fit_boosters, groups_of
-from forecasting.engine.features import enough_for_yearly, static_codes
 from forecasting.engine.features_direct import SHUT_SHARE, Facts, Rows, features, gather_facts
 from forecasting.engine.features_grid import Grid
-from forecasting.engine.features_known import (
-    EVENTS,
-    PRICE_BASE,
-    SHUT_SURE,
-    categories,
-    events_of,
-    known_matrices,
-    price_base,
-    price_level,
-)
+from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state, steps_ahead
 from forecasting.engine.panel import STEP_DAYS, Panel
 from forecasting.engine.types import ModelSpec
 
 NAME, STATE_FILE = "lightgbm_direct", "lightgbm_direct.json"
-SHUT_LEARNED = 0.5
-"""A closed day is learned from where its weekday was mostly closed; elsewhere it says nothing of demand."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +57,12 @@ class FittedDirect:
         origin = np.full(len(series) * horizon, facts.grid.width - 1)
         rows = Rows(np.repeat(series, horizon), origin, np.tile(ahead, len(series)))
         x, names = features(facts, rows, horizon)
-        answer = self.boosters.predict(x.T, groups_of(panel)[rows.series])
         level = np.nan_to_num(facts.level[:, -1], nan=self.state["overall_level"])[rows.series]
+        made = self.boosters.predict(x.T, level, groups_of(panel)[rows.series])
         # A weekday that has been closed throughout stays closed; a series unsold for half a year has the level 0.
         shut = x[names.index(SHUT_SHARE)] >= SHUT_SURE
         out = horizon_frame(panel, horizon, facts.grid.ids)
-        out["yhat"] = np.where(shut, 0.0, answer * level)
+        out["yhat"] = np.where(shut, 0.0, made)
         return out
 
     def describe(self) -> dict[str, Any]:
@@ -85,17 +73,6 @@ class FittedDirect:
         """LightGBM's text format and a JSON of the feature state."""
         (directory / STATE_FILE).write_text(json.dumps(self.state, sort_keys=True), encoding="utf-8")
         return [*(self.boosters.save(directory, NAME) if self.boosters is not None else ()), STATE_FILE]
-
-
-def steps_ahead(ids: np.ndarray, day: np.ndarray, horizon: int) -> np.ndarray:
-    """A number of steps in 1..horizon for each row, by a hash of its series and day number: each equally often.
-
-    It depends on nothing else, so a row is learned at the same distance in every run and at every origin.
-    """
-    mix = ids.astype("uint64") * np.uint64(0x9E3779B97F4A7C15) + day.astype("uint64")
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-        mix = (mix ^ (mix >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(mix % np.uint64(horizon), dtype="int64") + 1
 
 
 class LightGBMDirect:
@@ -109,25 +86,10 @@ class LightGBMDirect:
     ) -> FittedDirect:
         """Boosters for all series and all steps of the horizon. Raises MissingRegressor."""
         grid, given = Grid.of(panel), spec.params.get(self.name, {})
-        columns = [c for c in dict.fromkeys((*panel.regressors.static, "store_id")) if c in panel.static.columns]
-        state: dict[str, Any] = {
-            "grain": spec.grain,
-            "season": spec.season_length if spec.grain == "D" else 1,
-            "horizon": spec.horizon,
-            "yearly": enough_for_yearly(panel),
-            "codes": {c: v for c, v in static_codes(panel, columns).items() if len(v) > 1},
-            PRICE_BASE: price_base(price_level(panel, grid, spec.grain), categories(panel, grid)),
-            "params": dict(given),
-            "seed": spec.seed,
-            "trained_until": str(panel.last_day),
-        }
-        state[EVENTS] = events_of(known_matrices(panel, grid, 0))
+        state = feature_state(panel, grid, horizon=spec.horizon, season=spec.season_length)
+        state |= {"params": dict(given), "seed": spec.seed}
         facts = gather_facts(panel, state, 0)
         rows = training_rows(facts, spec.horizon, spec.grain)
-        if not np.any(facts.demand[rows.series, rows.day]):
-            # No reason to end a run: the other families go on, and these series say why.
-            reason = NOTHING_SOLD if len(rows.h) else NOTHING_KNOWN
-            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
         x, names = features(facts, rows, spec.horizon)
         keep = ~facts.shut[rows.series, rows.day] | (x[names.index(SHUT_SHARE)] >= SHUT_LEARNED)
         level = facts.level[rows.series, rows.origin]
@@ -139,6 +101,10 @@ class LightGBMDirect:
             day=rows.day,
             group=groups_of(panel)[rows.series],
         ).only(keep)
+        if not lesson.target.any():
+            # No reason to end a run: the other families go on, and these series say why.
+            reason = NOTHING_SOLD if len(rows.h) else NOTHING_KNOWN
+            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
         codes = list(state["codes"])
         boosters = fit_boosters(lesson, given, seed=spec.seed, categorical=codes, trial_steps=2 * spec.horizon)
         last = facts.level[:, -1]

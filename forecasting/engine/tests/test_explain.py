@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.engine import explain as explain_module
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.explain import Explanation, Member, NotExplainable, explain
+from forecasting.engine.explain_lightgbm import recording
 from forecasting.engine.explain_words import feature_words
-from forecasting.engine.families import get_family
-from forecasting.engine.features import scales
+from forecasting.engine.families import get_family, lightgbm_boosters
 from forecasting.engine.fitted import FittedModel, fit
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.tests.conftest import FAST, START, demand_rows, statics
@@ -22,6 +21,7 @@ from forecasting.engine.train import evaluate
 from forecasting.engine.types import ModelSpec, RegressorSet
 
 HORIZON = 10
+BOTH_FAST = {**FAST, "lightgbm_direct": FAST["lightgbm"]}
 WEIGHTS = {"*": {"lightgbm": 0.6, "prophet": 0.4}}
 
 
@@ -49,7 +49,7 @@ def calibration(panel: Panel) -> Calibration:
 
 def fitted(panel: Panel, calibration: Calibration, **changes: object) -> FittedModel:
     body = {"families": ("lightgbm", "prophet", "seasonal_naive"), "weights": WEIGHTS, "horizon": HORIZON}
-    return fit(panel, ModelSpec(**{**body, "params": FAST, **changes}), calibration)  # type: ignore[arg-type]
+    return fit(panel, ModelSpec(**{**body, "params": BOTH_FAST, **changes}), calibration)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -106,24 +106,65 @@ def test_explain__ensemble__members_times_weights_are_the_forecast_and_a_decline
 def test_explain__lightgbm_features__are_those_of_the_recursion(model, panel, whole):
     """Lag 1 of the first step is the last day sold; of the second, the first forecast."""
     own = panel.subset([1])
-    part = explain_module._recording(model.parts["lightgbm"])
+    part = recording(model.parts["lightgbm"])
     made = part.predict(own, HORIZON)["yhat"].to_numpy()
-    rows, names = np.vstack(part.booster.rows), part.state["features"]  # type: ignore[attr-defined]
-    level = float(scales(own).iloc[0])
+    names, asked = part.state["features"], part.boosters.rows  # type: ignore[union-attr]  # a recorder
     sold = own.history["y"].to_numpy()
-    past = np.concatenate([sold, made]) / level
-    for h in range(1, HORIZON + 1):
+    past = np.concatenate([sold, made])
+    for h, (row, level, _) in enumerate(asked, start=1):
         now = len(sold) + h - 1
+        usual = (28 * past[now - 28 : now].mean() + 7 * past[:now][-182:].mean()) / 35
+        assert level == pytest.approx(usual)
         for lag in (1, 2, 7, 14):
-            assert rows[h - 1, names.index(f"lag{lag}")] == pytest.approx(past[now - lag])
-        assert rows[h - 1, names.index("rolling_mean_lag1_window_size7_min_samples1")] == pytest.approx(
-            past[now - 7 : now].mean()
-        )
+            assert row[0, names.index(f"lag{lag}")] * level == pytest.approx(past[now - lag], rel=1e-5)
+        week = row[0, names.index("rolling_mean_lag1_window_size7_min_samples1")] * level
+        assert week == pytest.approx(past[now - 7 : now].mean(), rel=1e-5)
+        assert row[0, names.index("sales_trend_7_28")] == pytest.approx(week / past[now - 28 : now].mean(), rel=1e-5)
         day = START + pd.Timedelta(days=now)
-        assert rows[h - 1, names.index("weekday")] == day.dayofweek
-    assert panel.future is not None
+        assert row[0, names.index("weekday")] == day.dayofweek
+    assert panel.future is not None and len(asked) == HORIZON
     plan = panel.future.loc[(panel.future["unique_id"] == 1)].tail(HORIZON)
-    assert np.array_equal(rows[:, names.index("is_promotional")], plan["is_promotional"].to_numpy())
+    promoted = [row[0, names.index("is_promotional")] for row, _, _ in asked]
+    assert np.array_equal(promoted, plan["is_promotional"].to_numpy())
+
+
+def test_explain__direct_family__recomputed_path_and_parts_that_add_up(panel, calibration):
+    model = fitted(panel, calibration, families=("lightgbm_direct",), weights={})
+    published = model.forecast(panel, HORIZON)
+    labels = set()
+    for series, h in ((1, 1), (2, 6), (4, HORIZON)):
+        one = explain(model, panel, series, h)
+        path = published.loc[published["unique_id"] == series, "yhat"]
+        assert one.path == tuple(path)
+        (member,) = one.members
+        assert member.scale == "factor" and rebuilt(member) == pytest.approx(member.raw, rel=1e-6)
+        assert member.raw == pytest.approx(one.yhat, rel=1e-6)
+        labels |= {c.label for g in member.groups for c in g.contributions}
+        assert all("_" not in label for label in labels)
+    assert {"Average of the last 28 days", "Days ahead", "On promotion"} <= labels
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "lightgbm_direct"])
+def test_explain__log_transform__effects_are_units_that_add_up(panel, calibration, monkeypatch, family):
+    monkeypatch.setattr(lightgbm_boosters, "_choose", lambda *given: lightgbm_boosters.LOG)
+    model = fitted(panel, calibration, families=(family,), weights={})
+    published = model.forecast(panel, HORIZON)
+    one = explain(model, panel, 2, 4)
+    (member,) = one.members
+    assert member.scale == "units" and rebuilt(member) == pytest.approx(member.raw, rel=1e-6)
+    assert one.yhat == published.loc[published["unique_id"] == 2, "yhat"].iloc[3]
+    assert member.raw == pytest.approx(one.yhat, rel=1e-6)
+
+
+def test_explain__closed_weekday__says_so_instead_of_bars(calibration):
+    rows = demand_rows(3, 150)
+    rows = rows.loc[rows["ds"].dt.dayofweek != 6]
+    known = build_panel(rows, missing_days="closed", end=rows["ds"].max().date())
+    for family in ("lightgbm", "lightgbm_direct"):
+        model = fitted(known, calibration, families=(family,), weights={})
+        said = [explain(model, known, 1, h).members[0] for h in range(1, 8)]
+        sundays = [m for m in said if m.yhat == 0.0]
+        assert len(sundays) == 1 and "closed" in sundays[0].note and sundays[0].groups == ()
 
 
 def test_explain__promotion__lifts_on_the_days_that_have_one_and_not_on_others(model, panel):
@@ -243,7 +284,30 @@ def test_prophet__declines_every_series__predicts_no_rows(panel):
         ("monthday", 31.0, 1, ("Time of the month and year", "Day of the month", "31")),
         ("holiday", 1.0, 1, ("Holidays", "A public holiday", "yes")),
         ("days_to_holiday", 7.0, 1, ("Holidays", "Days until the next holiday", "7 or more")),
-        ("unit_price", 0.8, 1, ("Price", "Price", "80% of its average")),
+        ("unit_price_relative", 0.8, 1, ("Price", "Price", "80% of its average")),
+        ("unit_price_at_origin", 0.8, 1, ("Price", "Price, last known", "80% of its average")),
+        ("unit_price_lag14", 0.8, 1, ("Price", "Price, 14 days before", "80% of its average")),
+        ("price_against_category", 1.2, 1, ("Price", "Price against its category", "120%")),
+        ("is_promotional_since", 3.0, 1, ("Promotion", "On promotion: days since the last time", "3")),
+        ("is_promotional_until", 28.0, 1,
+         ("Promotion", "On promotion: days until the next time", "28 or more, or not known")),
+        ("is_promotional_share", 0.25, 1, ("Promotion", "On promotion: share of the four weeks before", "25%")),
+        ("on_hand_qty_at_origin", 120.0, 1, ("On hand qty", "On hand qty, last known", "120")),
+        ("sales_mean_28", 2.0, 9, ("Recent sales", "Average of the last 28 days", "20 units")),
+        ("sales_spread_28", 2.0, 9, ("Recent sales", "Ups and downs of the last 28 days", "20 units")),
+        ("sales_trend_7_28", 1.5, 9, ("Recent sales", "Last 7 days against the last 28", "150%")),
+        ("sales_zero_share_91", 0.5, 9, ("Recent sales", "Share of the last 91 days without a sale", "50%")),
+        ("sales_last", 0.1, 9, ("Recent sales", "Last sales known", "1 unit")),
+        ("sales_steps_since", 4.0, 9, ("Recent sales", "Days since the last sale", "4")),
+        ("sales_level", 2.4, 9, ("Recent sales", "Usual sales a day", "10")),
+        ("sales_same_weekday_8", 1.0, 9,
+         ("Same weekday in the weeks before", "Average of the same weekday over 8 weeks", "10 units")),
+        ("sales_same_weekday_1", 1.0, 9,
+         ("Same weekday in the weeks before", "Sales on the last same weekday", "10 units")),
+        ("sales_year_ratio", 1.1, 9, ("Time of the month and year",
+         "The same weeks a year before, against those before them", "110%")),
+        ("closed_share", 1.0, 9, ("Day of the week", "Closed on the same weekday before", "100%")),
+        ("steps_ahead", 9.0, 9, ("How far ahead", "Days ahead", "9")),
         ("is_promotional", 0.0, 1, ("Promotion", "On promotion", "no")),
         ("promo_depth", 0.25, 1, ("Promotion", "Promo depth", "0.25")),
         ("temperature", 21.5, 1, ("Temperature", "Temperature", "21.5")),

@@ -11,8 +11,9 @@ import pytest
 from forecasting.engine.backtest import backtest
 from forecasting.engine.errors import MissingRegressor
 from forecasting.engine.families import get_family
-from forecasting.engine.families.lightgbm_direct import FittedDirect, steps_ahead, training_rows
+from forecasting.engine.families.lightgbm_direct import FittedDirect, training_rows
 from forecasting.engine.features_direct import features, gather_facts
+from forecasting.engine.features_known import steps_ahead
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.tests.conftest import START, demand_rows, make_panel, statics
 from forecasting.engine.types import ModelSpec, RegressorSet
@@ -222,8 +223,8 @@ def test_closed_weekday__stays_closed_and_the_other_days_are_not_lowered():
     made = FAMILY.fit(panel, SPEC).predict(panel, 14)
     sunday = made["ds"].dt.dayofweek == 6
     assert (made.loc[sunday, "yhat"] == 0).all()
-    usual = rows.groupby("unique_id")["y"].mean()
-    assert (made.loc[~sunday].groupby("unique_id")["yhat"].mean() / usual).between(0.7, 1.4).all()
+    usual = rows.groupby("unique_id")["y"].mean().drop(4)  # the fourth sells now and then
+    assert (made.loc[~sunday].groupby("unique_id")["yhat"].mean() / usual).dropna().between(0.8, 1.25).all()
 
 
 def test_closed_fortnight__does_not_lower_what_comes_after():
@@ -231,8 +232,8 @@ def test_closed_fortnight__does_not_lower_what_comes_after():
     shut = rows["ds"] > rows["ds"].max() - pd.Timedelta(days=10)
     panel = make_panel(rows.loc[~shut], missing_days="closed", end=rows["ds"].max().date())
     fitted = FAMILY.fit(panel, SPEC)
-    usual = rows.groupby("unique_id")["y"].mean()
-    assert (fitted.predict(panel, 14).groupby("unique_id")["yhat"].mean() / usual).between(0.6, 1.5).all()
+    usual = rows.groupby("unique_id")["y"].mean().drop(4)
+    assert (fitted.predict(panel, 14).groupby("unique_id")["yhat"].mean() / usual).dropna().between(0.8, 1.25).all()
 
 
 def test_fit__nothing_to_learn_from__every_series_is_declined_and_so_it_is_stored(tmp_path):
