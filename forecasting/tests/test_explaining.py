@@ -19,6 +19,7 @@ from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from forecasting.api.explanations import ExplanationRateThrottle
+from forecasting.engine import hierarchy_choice
 from forecasting.engine.families import lightgbm
 from forecasting.engine.synthetic import RetailShape
 from forecasting.engine.types import ModelSpec as EngineSpec
@@ -60,6 +61,7 @@ def served(alpha: Tenant, monkeypatch: pytest.MonkeyPatch) -> ForecastSet:
     """LightGBM with a promotion that is planned ahead for half of the series; one series has no plan of its own."""
     monkeypatch.setitem(lightgbm.DEFAULTS, "rounds", 60)
     monkeypatch.setitem(lightgbm.DEFAULTS, "min_data_in_leaf", 10)
+    monkeypatch.setattr(hierarchy_choice, "MOST_SERIES", 0)  # sums, whatever the backtest says: each series by itself
     contract = make_contract(**PROMO)
     activate(contract)
     load(retail_demand(SHAPE), contract=contract)
