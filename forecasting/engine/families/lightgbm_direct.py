@@ -85,32 +85,38 @@ class LightGBMDirect:
         self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
     ) -> FittedDirect:
         """Boosters for all series and all steps of the horizon. Raises MissingRegressor."""
-        grid, given = Grid.of(panel), spec.params.get(self.name, {})
-        state = feature_state(panel, grid, horizon=spec.horizon, season=spec.season_length)
+        given = spec.params.get(self.name, {})
+        state = feature_state(panel, Grid.of(panel), horizon=spec.horizon, season=spec.season_length)
         state |= {"params": dict(given), "seed": spec.seed}
+        lesson = self._lesson(panel, state)
+        if not lesson.target.any():
+            # No reason to end a run: the other families go on, and these series say why.
+            reason = NOTHING_SOLD if len(lesson.target) else NOTHING_KNOWN
+            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
+        codes = list(state["codes"])
+        boosters = fit_boosters(lesson, given, seed=spec.seed, categorical=codes, trial_steps=2 * spec.horizon)
+        state["boosters"] = boosters.to_json()
+        return FittedDirect(boosters, state)
+
+    @staticmethod
+    def _lesson(panel: Panel, state: dict[str, Any]) -> Lesson:
+        """What is learned; the facts behind it are let go of. It adds the features' names and the overall level."""
+        horizon: int = state["horizon"]
         facts = gather_facts(panel, state, 0)
-        rows = training_rows(facts, spec.horizon, spec.grain)
-        x, names = features(facts, rows, spec.horizon)
-        keep = ~facts.shut[rows.series, rows.day] | (x[names.index(SHUT_SHARE)] >= SHUT_LEARNED)
+        rows = training_rows(facts, horizon, state["grain"])
+        x, state["features"] = features(facts, rows, horizon)
+        last = facts.level[:, -1]
+        state["overall_level"] = float(np.median(last[last > 0])) if (last > 0).any() else 1.0
+        keep = ~facts.shut[rows.series, rows.day] | (x[state["features"].index(SHUT_SHARE)] >= SHUT_LEARNED)
         level = facts.level[rows.series, rows.origin]
-        lesson = Lesson(
+        return Lesson(
             x=x,
-            names=names,
+            names=state["features"],
             target=np.minimum(facts.demand[rows.series, rows.day] / level, CUT),
             level=level,
             day=rows.day,
             group=groups_of(panel)[rows.series],
         ).only(keep)
-        if not lesson.target.any():
-            # No reason to end a run: the other families go on, and these series say why.
-            reason = NOTHING_SOLD if len(rows.h) else NOTHING_KNOWN
-            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
-        codes = list(state["codes"])
-        boosters = fit_boosters(lesson, given, seed=spec.seed, categorical=codes, trial_steps=2 * spec.horizon)
-        last = facts.level[:, -1]
-        state["overall_level"] = float(np.median(last[last > 0])) if (last > 0).any() else 1.0
-        state["features"], state["boosters"] = names, boosters.to_json()
-        return FittedDirect(boosters, state)
 
     def load(self, directory: Path) -> FittedDirect:
         """Read what `save` wrote."""
