@@ -1,8 +1,8 @@
 """Which weights a demand class gets, and whether a mixture is worth it: judged on origins that fitted nothing.
 
 Every candidate is cross-fitted: an origin is forecast with what the other origins gave. The simplest stands until a
-richer one beats it beyond noise: the best single family, one mixture for all, and for a demand class a family or a
-mixture of its own, or one half-way to all others' (shrinkage, for classes with few series).
+richer one holds its own: the best single family, one mixture for all (unless it is likely worse), and for a demand
+class a family or a mixture of its own, or one half-way to all others' (which have to be better beyond noise).
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 
 from forecasting.engine.bootstrap import sure_lower
 from forecasting.engine.types import ANY_CLASS
-from forecasting.engine.weights import Rows, as_weights, best_mixture, best_single, rounded
+from forecasting.engine.weights import Rows, as_weights, best_single, rounded, steady_mixture
 
-SURE = 0.80
-"""One mixture for all has to beat the best single with this probability (bootstrap over series and origins)."""
+SURE = 0.40
+"""One mixture for all is taken unless the best single is likely the better: it has to beat it with this probability
+(bootstrap over series and origins). Which of two near equals is best changes from origin to origin, and their mixture
+does not care; where no other family is nearly as good, the mixture is the single."""
 CLASS_SURE = 0.90
 """Weights of its own have to beat what the others have with this one: there are several tries in each class."""
 MIN_CLASS_ROWS = 200
@@ -61,13 +63,13 @@ class Study:
             return Chosen(single, f"{name} is the best alone; whether an ensemble is better takes a second origin")
         base = SINGLE
         errors = self._crossed(known, ANY_CLASS, SINGLE), self._crossed(known, ANY_CLASS, MIXTURE)
-        if errors[1].sum() < errors[0].sum():
-            base = MIXTURE if self._sure(rows, *errors) >= SURE else SINGLE
+        if self._sure(rows, *errors) >= SURE:
+            base = MIXTURE
         kinds = self._kinds(known, base)
         shares = self._with_classes(known, base, kinds)
         weights = self._named(shares)
         if weights == single:
-            return Chosen(single, f"no ensemble beat {name} alone beyond noise")
+            return Chosen(single, f"no ensemble beat {name} alone on origins that it had not seen")
         if self._loss(known, shares) > float(rows.losses(alone[None, :])[0]):
             return Chosen(single, f"no ensemble was better than {name} alone on all origins together")
         sure = self._sure(rows, errors[0], self._all_crossed(known, base, kinds))
@@ -83,7 +85,7 @@ class Study:
         """Shares from the rows of these origins: `single` or `mixture`, of one class or of all ("*")."""
         key = (origins, name, kind)
         if key not in self._fits:
-            self._fits[key] = (best_single if kind == SINGLE else best_mixture)(self._of(origins, name))
+            self._fits[key] = (best_single if kind == SINGLE else steady_mixture)(self._of(origins, name))
         return self._fits[key]
 
     def _own(self, origins: Origins, name: str, kind: str, base: str) -> np.ndarray:
@@ -157,11 +159,15 @@ def _numbers(origins: Iterable[date]) -> Origins:
 
 
 def _reason(weights: dict[str, dict[str, float]], single: str, sure: float) -> str:
+    """In one sentence; where the mixture is not even likely the better, that it is no worse is all that is said."""
     classes = sorted(set(weights) - {ANY_CLASS})
-    if not classes:
-        return f"a mixture of {_and(sorted(weights[ANY_CLASS]))} beat {single} alone with probability {sure:.2f}"
-    what = "weights of their own" if len(classes) > 1 else "weights of its own"
-    return f"{what} for {_and(classes)} demand beat {single} alone with probability {sure:.2f}"
+    what = f"a mixture of {_and(sorted(weights[ANY_CLASS]))}" if len(weights[ANY_CLASS]) > 1 else ""
+    if classes:
+        own = f"{'weights' if len(classes) > 1 else 'weights of its own'} for {_and(classes)} demand"
+        what = f"{what}, with {own}," if what else own
+    if sure < 0.5:
+        return f"{what} did as well as {single} alone within noise, and does not hang on which family is best next"
+    return f"{what} beat {single} alone with probability {sure:.2f}"
 
 
 def _and(names: list[str]) -> str:

@@ -2,7 +2,8 @@
 
 A mixture is searched from the best single family by moving shares between families for as long as the pooled absolute
 error falls (least absolute deviations on the simplex: Granger and Ramanathan 1984, with the loss that WAPE reports).
-A family that joins has to pay for itself, so that noise brings none in. Shares are multiples of 0.05.
+A family that joins has to pay for itself, so that noise brings none in. What was found is drawn half-way to equal
+shares of the families that are nearly as good as the best. Shares are multiples of 0.05.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ UNITS = 20
 MOVES = (10, 5, 2, 1)
 JOIN = 0.001
 """A further family has to cut the error by this share, or it stays out."""
+NEAR = 0.02
+"""A family whose error is at most this share above the best one's is nearly as good."""
 MIN_COVERED = 0.5
 """A family that made fewer of the rows than this cannot stand alone."""
 MAX_ROWS = 12_000
@@ -164,6 +167,21 @@ def best_mixture(rows: Rows) -> np.ndarray:
                 break
             shares, loss = tried[best], float(found[best])
     return np.asarray(shares / UNITS)
+
+
+def even_mixture(rows: Rows) -> np.ndarray:
+    """Equal shares of the families that can stand alone and are nearly as good as the best of them."""
+    losses = np.where(able(rows), rows.losses(np.eye(len(rows.families))), np.inf)
+    near = losses <= (1.0 + NEAR) * losses.min() if np.isfinite(losses).any() else losses == losses
+    return np.asarray(near / near.sum())
+
+
+def steady_mixture(rows: Rows) -> np.ndarray:
+    """Half-way between the mixture with the least error and equal shares of the families that are nearly as good.
+
+    Fitted shares follow the noise of few origins, equal ones do not (the combination puzzle; Stock and Watson 2004).
+    """
+    return rounded(best_mixture(rows) + even_mixture(rows))
 
 
 def _moves(shares: np.ndarray, size: int) -> np.ndarray:

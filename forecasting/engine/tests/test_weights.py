@@ -1,0 +1,169 @@
+"""Weights: convex, readable, never outside of their members, no worse than the best single on what they saw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from forecasting.engine.backtest import Backtest
+from forecasting.engine.bootstrap import resampled_totals, sure_lower
+from forecasting.engine.choice import Study
+from forecasting.engine.combine import FALLBACKS, choose_spec, class_weights, combine, series_errors, spec_of, study
+from forecasting.engine.tests.test_combine import ALL_SMOOTH, noisy_backtest
+from forecasting.engine.types import ANY_CLASS, ModelSpec
+from forecasting.engine.weights import Rows, best_mixture, best_single, even_mixture, rounded, steady_mixture
+
+NAMES = ("seasonal_naive", "lightgbm", "lightgbm_direct", "prophet")
+
+
+def made(seed: int, *, declines: bool = False, series: int = 30) -> Backtest:
+    """Four families with errors of random size that partly go together."""
+    rng = np.random.default_rng(seed)
+    result = noisy_backtest(dict.fromkeys(NAMES, 1.0), series=series, seed=seed)
+    frame, shared = result.frame.copy(), rng.standard_normal(len(result.frame))
+    for name in NAMES:
+        own = rng.uniform(1, 9) * rng.standard_normal(len(frame)) + rng.uniform(0, 4) * shared
+        frame[name] = np.maximum(frame["y"] + rng.uniform(-2, 2) + own, 0.0)
+    if declines:
+        frame["prophet"] = frame["prophet"].where(frame["unique_id"] % 3 == 0)
+        frame["lightgbm_direct"] = frame["lightgbm_direct"].where(frame["unique_id"] != 1)
+    return replace(result, frame=frame)
+
+
+def rows_of(result: Backtest, classes: pd.Series = ALL_SMOOTH) -> Rows:
+    return Rows.read(result.frame, result.families, classes, FALLBACKS)
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_weights__any_backtest__convex_in_twentieths_and_inside_of_the_members(seed: int, declines: bool):
+    result = made(seed, declines=declines, series=12)
+    weights = class_weights(result, ALL_SMOOTH)
+    for row in weights.values():
+        assert sum(row.values()) == pytest.approx(1.0, abs=1e-9)
+        assert all(share > 0 and share * 20 == pytest.approx(round(share * 20)) for share in row.values())
+    yhat = combine(result.frame, weights, ALL_SMOOTH)["yhat"].to_numpy()
+    members = result.frame[list(NAMES)].to_numpy()
+    assert (yhat >= np.nanmin(members, axis=1) - 1e-9).all() and (yhat <= np.nanmax(members, axis=1) + 1e-9).all()
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_choice__any_backtest__never_worse_than_the_best_single_on_the_origins_it_saw(seed: int, declines: bool):
+    result = made(seed, declines=declines, series=12)
+    spec, _, _ = choose_spec(result, ModelSpec(result.families), ALL_SMOOTH)
+    own = series_errors(result, spec.weights, ALL_SMOOTH)["error"].sum()
+    whole = [name for name in NAMES if result.frame[name].notna().mean() > 0.5]
+    singles = [series_errors(result, {ANY_CLASS: {name: 1.0}}, ALL_SMOOTH)["error"].sum() for name in whole]
+    assert own <= min(singles) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_best_mixture__against_the_linear_programme__within_a_hundredth(seed: int):
+    rows = rows_of(made(seed))
+    n, families = len(rows.y), len(rows.families)
+    cost = np.r_[np.zeros(families), np.ones(n)]
+    both = np.block([[rows.values, -np.eye(n)], [-rows.values, -np.eye(n)]])
+    simplex = np.r_[np.ones(families), np.zeros(n)][None, :]
+    exact = linprog(cost, A_ub=both, b_ub=np.r_[rows.y, -rows.y], A_eq=simplex, b_eq=[1.0], method="highs").fun
+    found = float(rows.losses(best_mixture(rows)[None, :])[0])
+    assert exact <= found * (1 + 1e-9) and found <= exact * 1.01  # shares are rounded, and a family pays to join
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_losses__families_that_declined__as_combine_makes_of_them(seed: int):
+    result = made(seed, declines=True)
+    rows, rng = rows_of(result), np.random.default_rng(seed)
+    for shares in [*np.eye(4), *rng.dirichlet(np.ones(4), size=3)]:
+        weights = {ANY_CLASS: dict(zip(NAMES, shares, strict=True))}
+        mixed = combine(result.frame, weights, ALL_SMOOTH)["yhat"]
+        plain = sum(abs(y - f) for y, f in zip(result.frame["y"], mixed, strict=True))
+        assert float(rows.losses(shares[None, :])[0]) == pytest.approx(plain)
+        assert float(rows.errors(shares).sum()) == pytest.approx(plain)
+
+
+def test_thinned__many_rows__each_stands_for_what_was_left_out_and_rare_families_keep_all():
+    result = made(7, series=60)
+    result = replace(result, frame=result.frame.assign(prophet=lambda f: f["prophet"].where(f["unique_id"] <= 3)))
+    rows = rows_of(result)
+    few = rows.thinned(400)
+    assert len(few.y) < len(rows.y) / 3 and few.stands_for.sum() == pytest.approx(len(rows.y))
+    assert np.isfinite(few.values[:, 3]).sum() == np.isfinite(rows.values[:, 3]).sum()
+    ratio = few.losses(np.eye(4)) / rows.losses(np.eye(4))
+    assert ratio == pytest.approx(1.0, abs=0.15)
+
+
+def test_steady_mixture__near_equals_and_one_far_off__half_way_to_equal_shares_of_the_near():
+    result = noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 6.0, "lightgbm_direct": 6.0}, series=200)
+    rows = rows_of(result)
+    assert even_mixture(rows).tolist() == pytest.approx([0, 0.5, 0.5])
+    steady = steady_mixture(rows)
+    assert steady[0] <= 0.05 and min(steady[1:]) >= 0.4
+    alone = rows_of(noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 1.0}, series=40))
+    assert steady_mixture(alone).tolist() == best_single(alone).tolist() == [0.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6).filter(lambda values: sum(values) > 0.01))
+@settings(max_examples=50, deadline=None)
+def test_rounded__any_shares__twentieths_that_sum_to_one_and_stay_near(values: list[float]):
+    shares = np.array(values)
+    found = rounded(shares)
+    assert found.sum() == pytest.approx(1.0) and (found >= 0).all()
+    assert np.abs(found - shares / shares.sum()).max() <= 0.05 + 1e-9
+
+
+def test_choice__origins_left_out__are_not_looked_at():
+    result = made(8)
+    last = pd.Timestamp(result.origins[-1])
+    poisoned = result.frame.assign(y=result.frame["y"].where(result.frame["origin"] != last, result.frame["y"] * 1000))
+    rest = result.origins[:-1]
+    clean, other = study(result, ALL_SMOOTH), study(replace(result, frame=poisoned), ALL_SMOOTH)
+    assert clean.chosen(rest) == other.chosen(rest) and clean.fitted(rest) == other.fitted(rest)
+
+
+def test_choice__one_origin__the_best_single_and_why():
+    result = made(9)
+    chosen = Study(rows_of(result)).chosen(result.origins[:1])
+    assert list(chosen.weights) == [ANY_CLASS] and len(chosen.weights[ANY_CLASS]) == 1
+    assert "second origin" in chosen.reason
+
+
+def test_spec__a_class_whose_families_can_all_decline__brings_a_stand_in():
+    result = made(10)
+    sparse = result.frame["unique_id"] <= 15
+    frame = result.frame.assign(
+        prophet=result.frame["y"].where(sparse & (result.frame["unique_id"] > 1)),
+        lightgbm=result.frame["lightgbm"].where(~sparse, result.frame["y"] + 40),
+        lightgbm_direct=result.frame["lightgbm_direct"].where(~sparse, result.frame["y"] + 40),
+    )
+    result = replace(result, frame=frame)
+    classes = pd.Series(["lumpy"] * 15 + ["smooth"] * 15, index=range(1, 31))
+    spec, _ = spec_of(study(result, classes), result, ModelSpec(result.families))
+    assert spec.weights["lumpy"].get("prophet", 0) >= 0.5
+    made_of = combine(frame[["unique_id", *spec.families]], spec.weights, classes)
+    assert made_of["yhat"].notna().all() and "lightgbm" in spec.families
+
+
+def test_sure_lower__better_at_one_origin_alone__not_sure():
+    series, origin = np.tile(np.arange(50), 4), np.repeat(np.arange(4), 50)
+    champion = np.ones(200)
+    everywhere = champion - 0.1
+    once = np.where(origin == 2, champion - 0.5, champion + 0.1)
+    assert sure_lower(series, origin, champion, everywhere, seed=1, resamples=300) == 1.0
+    assert 0.3 < sure_lower(series, origin, champion, once, seed=1, resamples=300) < 0.9
+    assert sure_lower(series, origin, champion, champion, seed=1, resamples=300) == 0.5
+    assert sure_lower(series[:3], origin[:3], champion[:3], everywhere[:3], seed=1, resamples=300) == 0.0
+
+
+def test_resampled_totals__in_chunks__as_all_at_once(monkeypatch: pytest.MonkeyPatch):
+    amounts = np.random.default_rng(1).random((40, 3))
+    whole = resampled_totals(amounts, seed=3, resamples=101)
+    monkeypatch.setattr("forecasting.engine.bootstrap.MOST_COUNTS", 400)
+    assert resampled_totals(amounts, seed=3, resamples=101) == pytest.approx(whole, rel=1e-12)
+    assert whole.mean(axis=0) == pytest.approx(amounts.sum(axis=0), rel=0.05)
