@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,9 +28,10 @@ def test_coverage__each_cell__is_plain_counting():
     frame = banded()
     cells = {(cell.level, cell.demand_class, cell.week): cell for cell in coverage_table(frame, CLASSES)}
     assert len(cells) == 2 * 3 * 3
+    records: list[Any] = list(frame.itertuples())
     for (level, name, week), cell in cells.items():
         inside = under = over = n = 0
-        for row in frame.itertuples():
+        for row in records:
             if row.censored or (name != "*" and CLASSES[row.unique_id] != name):
                 continue
             if week != "*" and (row.h - 1) // 7 + 1 != int(week):
@@ -37,8 +39,8 @@ def test_coverage__each_cell__is_plain_counting():
             low, high = getattr(row, f"lo{level}"), getattr(row, f"hi{level}")
             n, under, over = n + 1, under + (row.y < low), over + (row.y > high)
             inside += low <= row.y <= high
-        assert (cell.n, cell.share) == (n, pytest.approx(inside / n))
-        assert (cell.below, cell.above) == (pytest.approx(under / n), pytest.approx(over / n))
+        assert cell.n == n and cell.share == pytest.approx(inside / n)
+        assert cell.below == pytest.approx(under / n) and cell.above == pytest.approx(over / n)
 
 
 def test_coverage__band__holds_the_share_and_narrows_with_more_series():
@@ -77,7 +79,8 @@ def test_interval_scores__by_hand__winkler_and_coverage():
     scales.loc[0, "mase_scale"] = 0.0
     found = interval_scores(rows, scales)
     total, inside, n = 0.0, 0, 0
-    for row in rows.itertuples():
+    records: list[Any] = list(rows.itertuples())
+    for row in records:
         if row.unique_id == ids[0]:
             continue
         width = row.hi80 - row.lo80
