@@ -1,7 +1,7 @@
 """Which weights a demand class gets, and whether a mixture is worth it: judged on origins that fitted nothing.
 
 Every candidate is cross-fitted: an origin is forecast with what the other origins gave. The simplest stands until a
-richer one holds its own: the best single family, one mixture for all (unless it is likely worse), and for a demand
+richer one holds its own: the best single family, one mixture for all (unless it is clearly worse), and for a demand
 class a family or a mixture of its own, or one half-way to all others' (which have to be better beyond noise).
 """
 
@@ -17,8 +17,8 @@ from forecasting.engine.bootstrap import sure_lower
 from forecasting.engine.types import ANY_CLASS
 from forecasting.engine.weights import Rows, as_weights, best_single, rounded, steady_mixture
 
-SURE = 0.40
-"""One mixture for all is taken unless the best single is likely the better: it has to beat it with this probability
+SURE = 0.25
+"""One mixture for all is taken unless the best single is clearly better: it has to beat it with this probability
 (bootstrap over series and origins). Which of two near equals is best changes from origin to origin, and their mixture
 does not care; where no other family is nearly as good, the mixture is the single."""
 CLASS_SURE = 0.90
