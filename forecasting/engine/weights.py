@@ -20,6 +20,8 @@ UNITS = 20
 MOVES = (10, 5, 2, 1)
 JOIN = 0.001
 """A further family has to cut the error by this share, or it stays out."""
+LEAST = 0.1
+"""A smaller share than this is none."""
 NEAR = 0.02
 """A family whose error is at most this share above the best one's is nearly as good."""
 MIN_COVERED = 0.5
@@ -180,8 +182,10 @@ def steady_mixture(rows: Rows) -> np.ndarray:
     """Half-way between the mixture with the least error and equal shares of the families that are nearly as good.
 
     Fitted shares follow the noise of few origins, equal ones do not (the combination puzzle; Stock and Watson 2004).
+    What is left of a family with next to no share is not worth its training.
     """
-    return rounded(best_mixture(rows) + even_mixture(rows))
+    shares = (best_mixture(rows) + even_mixture(rows)) / 2.0
+    return rounded(np.where(shares < LEAST, 0.0, shares))
 
 
 def _moves(shares: np.ndarray, size: int) -> np.ndarray:
