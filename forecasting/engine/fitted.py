@@ -33,7 +33,16 @@ from forecasting.engine.types import MINT, ModelSpec, TrainingWindow
 
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 MANIFEST_VERSION = 1
-LIBRARIES = ("lightgbm", "mlforecast", "prophet", "numpy", "pandas", "coreforecast")
+LIBRARIES = (
+    "lightgbm",
+    "mlforecast",
+    "prophet",
+    "statsforecast",
+    "hierarchicalforecast",
+    "numpy",
+    "pandas",
+    "coreforecast",
+)
 COLD_START_STEPS = {"D": 28, "W": 8}
 FORECAST_COLUMNS = ("unique_id", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi95", "family", "flags")
 

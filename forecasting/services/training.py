@@ -221,9 +221,14 @@ def _search_report(found: SearchOutcome) -> dict[str, Any]:
 
 
 def _notes(trained: _Trained) -> list[dict[str, Any]]:
-    """How many series each family declined in the serving fit, and why."""
-    declined = trained.serving.declined if len(trained.serving.declined) else trained.declined
-    once = declined[["unique_id", "family", "reason"]].drop_duplicates()
+    """How many series each family declined, and why: in the serving fit, or for a family that was compared and is not
+    in the spec, at the last origin of the backtest."""
+    compared = trained.declined
+    if "origin" in compared.columns and len(compared):
+        compared = compared.loc[compared["origin"] == compared["origin"].max()]
+    compared = compared.loc[~compared["family"].isin(trained.spec.families)]
+    columns = ["unique_id", "family", "reason"]
+    once = pd.concat([trained.serving.declined[columns], compared[columns]], ignore_index=True).drop_duplicates()
     counts = Counter(zip(once["family"], once["reason"], strict=True))
     return [{"family": f, "reason": r, "series": n} for (f, r), n in sorted(counts.items())]
 

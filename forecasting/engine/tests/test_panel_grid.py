@@ -40,7 +40,8 @@ def generated(seed: int, step: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def walked(frame: pd.DataFrame, plan: pd.DataFrame, last: date, step: int, missing: str) -> tuple[Rows, Rows]:
     """History and known future, one day after the other."""
-    given: dict[Any, Any] = {(row.unique_id, row.ds): row for row in frame.itertuples() if row.ds <= last}
+    rows: list[Any] = list(frame.itertuples())
+    given: dict[Any, Any] = {(row.unique_id, row.ds): row for row in rows if row.ds <= last}
     planned: dict[Any, Any] = {(row.unique_id, row.ds): row.promo for row in plan.itertuples()}
     history: Rows = []
     known: list[tuple[int, date, float]] = []
