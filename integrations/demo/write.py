@@ -25,7 +25,7 @@ SMALL_STORE, LARGE_STORE = 1000, 3000  # pieces a year
 ENTERPRISE_DISTRICTS = 20
 ENTERPRISE_LINES = 9
 LAST_SALE = {
-    "smb_tenant_a": pd.Timestamp(2017, 11, 16),
+    "smb_tenant_a": pd.Timestamp(2017, 11, 15),
     "smb_tenant_b": pd.Timestamp(2017, 11, 11),
     "enterprise_like": pd.Timestamp(2017, 10, 28),
 }
