@@ -14,7 +14,7 @@ from tests.e2e.conftest import Site, shot
 
 pytestmark = pytest.mark.e2e
 
-A, B = "smb_tenant_a", "smb_tenant_b"
+A, B = "enterprise_like", "smb_tenant_b"
 REASON = "The holdout shows a lower cost at the same service, and the first weeks in service went well."
 
 
@@ -85,7 +85,7 @@ def _api_champion(site: Site) -> int:
     assert key, made.stderr
     request = urllib.request.Request(
         f"http://127.0.0.1:{site.port}/api/v1/models/",
-        headers={"Host": f"smb-tenant-a.localhost:{site.port}", "Authorization": f"Token {key.group(1)}"},
+        headers={"Host": f"enterprise-like.localhost:{site.port}", "Authorization": f"Token {key.group(1)}"},
     )
     with urllib.request.urlopen(request) as answer:
         models = json.load(answer)["results"]
@@ -101,7 +101,7 @@ def test_promotion__another_tenant__sees_nothing_of_it(site: Site, sign_in: Call
 
     other = sign_in(B, "reviewer")
     other.goto(site.url(B, "/admin/forecasting/promotionrequest/"))
-    expect(other.locator("body")).not_to_contain_text("Corner Market A")
+    expect(other.locator("body")).not_to_contain_text("Enterprise Grocer")
     # A session of one tenant is worth nothing on another's host.
     stolen = str(next(c["value"] for c in page.context.cookies() if c["name"] == "sessionid"))
     other.context.clear_cookies()
