@@ -43,7 +43,7 @@ class Figure:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "value": None if self.value is None else round(self.value, 4), "reached": self.reached}
+        return {**asdict(self), "value": None if self.value is None else round(self.value, 6), "reached": self.reached}
 
 
 @dataclass

@@ -58,7 +58,7 @@ def _summary(figures: list[dict[str, Any]]) -> list[str]:
     """One line a figure; those that miss their aim are in bold and named below."""
     lines = ["## Figures", "", "| figure | value | to reach | |", "|---|--:|--:|---|"]
     for figure in figures:
-        value = "not measured" if figure["value"] is None else f"{figure['value']:,.4g}"
+        value = "not measured" if figure["value"] is None else f"{figure['value']:,.5g}"
         aim = {"lower": "≤", "higher": "≥"}[figure["better"]]
         verdict = {True: "reached", False: "**missed**", None: ""}[figure["reached"]]
         to_reach = "" if figure["to_reach"] is None else f"{aim} {figure['to_reach']:,g}"

@@ -69,11 +69,12 @@ def ready(_: int) -> bool:
     return bool(_held)
 
 
-def do(task: Fit) -> int:
-    """Fit and forecast; how many values were forecast."""
-    panel = _held["panels"][task.segment]
+def do(task: Fit) -> tuple[int, float]:
+    """Fit and forecast; how many values were forecast, and the processor's seconds."""
+    started, panel = time.process_time(), _held["panels"][task.segment]
     fitted = fit_family(task.family, panel.upto(task.end), _held["spec"], task.share)
-    return sum(len(fitted.predict(panel.upto(origin), steps)) for origin, steps in task.forecasts)
+    made = sum(len(fitted.predict(panel.upto(origin), steps)) for origin, steps in task.forecasts)
+    return made, time.process_time() - started
 
 
 def plan(facts: Mapping[str, Any], horizon: int) -> list[Planned]:
@@ -117,12 +118,18 @@ def main(schema: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     tasks = tasks_of(source, spec, facts)
     panels = {segment.number: panel.subset(segment.ids) for segment in source.segments}
     context = multiprocessing.get_context("spawn")
-    values: list[int] = []
+    done: list[tuple[int, float]] = []
     with ProcessPoolExecutor(processes, context, initializer=hold, initargs=(panels, spec)) as pool:
         if not all(pool.map(ready, range(processes))):
             raise SystemExit("a process does not hold the frame")
-        seconds = timed(lambda: values.extend(pool.map(do, tasks)))
-    return {"seconds": seconds, "fits": len(tasks), "values": sum(values), "processes": processes}
+        seconds = timed(lambda: done.extend(pool.map(do, tasks)))
+    return {
+        "seconds": seconds,
+        "fits": len(tasks),
+        "values": sum(made for made, _ in done),
+        "processor": sum(used for _, used in done),
+        "processes": processes,
+    }
 
 
 if __name__ == "__main__":

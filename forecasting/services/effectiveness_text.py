@@ -31,7 +31,7 @@ class Aim:
     def line(self) -> str:
         """As a line of a table."""
         verdict = {True: "reached", False: "**missed**", None: "**not known**"}[self.reached]
-        return f"| {self.what} | {number(self.value)} | {self.aim} | {verdict} |"
+        return f"| {self.what} | {number(self.value, 4)} | {self.aim} | {verdict} |"
 
 
 def markdown(tenants: Sequence[Effectiveness], figures: Sequence[Mapping[str, Any]], made: Sequence[str]) -> str:
@@ -115,9 +115,9 @@ def tenant_aims(tenant: Effectiveness) -> list[Aim]:
 
 def _missed(aims: Sequence[Aim], figures: Sequence[Mapping[str, Any]]) -> list[str]:
     """What does not reach its aim, first and plainly."""
-    short = [f"- {aim.what}: {number(aim.value)}, to reach {aim.aim}." for aim in aims if not aim.reached]
+    short = [f"- {aim.what}: {number(aim.value, 4)}, to reach {aim.aim}." for aim in aims if not aim.reached]
     low = [one for one in figures if one["reached"] is False]
-    short += [f"- {one['name']}: {number(one['value'])}, to reach {_bound(one)}." for one in low]
+    short += [f"- {one['name']}: {number(one['value'], 4)}, to reach {_bound(one)}." for one in low]
     if not short:
         return ["", "## Where it does not reach its aims", "", "Every aim that is measured is reached."]
     return ["", "## Where it does not reach its aims", "", *short]
@@ -268,5 +268,5 @@ def _benchmarks(figures: Sequence[Mapping[str, Any]]) -> list[str]:
     for one in figures:
         verdict = {True: "reached", False: "**missed**", None: ""}[one["reached"]]
         bound = "" if one["to_reach"] is None else _bound(one)
-        lines.append(f"| {one['name']} | {number(one['value'])} | {bound} | {verdict} |")
+        lines.append(f"| {one['name']} | {number(one['value'], 4)} | {bound} | {verdict} |")
     return lines

@@ -68,8 +68,8 @@ def test_markdown__an_aim_missed__is_named_first_and_a_reached_one_is_not() -> N
     ]
     text = markdown([found], figures, ["Made now."])
     missed = text.split("## Where it does not reach its aims")[1].split("## ")[0]
-    assert "chosen ÷ best single family, WAPE: 1.050, to reach ≤ 1.00" in missed
-    assert "slow: 3.000, to reach ≤ 1.3" in missed
+    assert "chosen ÷ best single family, WAPE: 1.0500, to reach ≤ 1.00" in missed
+    assert "slow: 3.0000, to reach ≤ 1.3" in missed
     assert "fast" not in missed and "80% interval" not in missed
     assert [aim.reached for aim in tenant_aims(found)] == [False, True, True]
 
@@ -122,7 +122,7 @@ def test_command__written_checked_and_changed__tells_what_is_out_of_date(alpha: 
     refused(1, "effectiveness_report", check=True, **given)
     call_command("effectiveness_report", **given)
     text = out.read_text()
-    assert "slow: 3.000" in text and "seasonal_average" in text and str(LAST) in text
+    assert "slow: 3.0000" in text and "seasonal_average" in text and str(LAST) in text
     assert Run.objects.filter(kind=EVALUATE).count() == 1
     call_command("effectiveness_report", check=True, **given)
     figures.write_text(json.dumps({"figures": []}))
