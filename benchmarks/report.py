@@ -61,6 +61,7 @@ def _summary(figures: list[dict[str, Any]]) -> list[str]:
         value = "not measured" if figure["value"] is None else f"{figure['value']:,.5g}"
         aim = {"lower": "≤", "higher": "≥"}[figure["better"]]
         verdict = {True: "reached", False: "**missed**", None: ""}[figure["reached"]]
+        verdict = "**not known**" if figure["value"] is None else verdict
         to_reach = "" if figure["to_reach"] is None else f"{aim} {figure['to_reach']:,g}"
         note = f" ({figure['note']})" if figure["note"] else ""
         lines.append(f"| {figure['name']}{note} | {value} | {to_reach} | {verdict} |")
@@ -68,7 +69,7 @@ def _summary(figures: list[dict[str, Any]]) -> list[str]:
     missed = [figure["name"] for figure in held if not figure["reached"]]
     lines += ["", f"{len(held) - len(missed)} of {len(held)} aims are reached."]
     if missed:
-        lines += ["Missed:", "", *(f"- {name}" for name in missed)]
+        lines += ["Missed, or not measured:", "", *(f"- {name}" for name in missed)]
     return [*lines, ""]
 
 
@@ -78,7 +79,8 @@ def _sections(parts: dict[str, dict[str, Any]]) -> list[str]:
     for name, (module, _) in PARTS.items():
         part = parts.get(name)
         if part is None:
-            lines += [f"## {name}", "", f"Not measured: `python -m benchmarks --only {name}`.", ""]
+            lines += [f"## {name.capitalize()}", "", f"Not measured yet: `python -m benchmarks --only {name}`.", ""]
+            lines += _note(name)
             continue
         load = " ".join(f"{one:.1f}" for one in part["load"])
         broken = "" if part["complete"] else " **It was interrupted: what follows is what it had by then.**"
@@ -87,7 +89,11 @@ def _sections(parts: dict[str, dict[str, Any]]) -> list[str]:
             f"`python -m {module}`, {part['when']}, revision {part['revision']}, {part['seconds']:.0f} s, load {load}."
         )
         lines += [f"## {part['title']}", "", made + broken + small, "", *part["text"], ""]
-        note = Path(__file__).parent / "notes" / f"{name}.md"
-        if note.exists():
-            lines += [note.read_text(encoding="utf-8").strip(), ""]
+        lines += _note(name)
     return lines[:-1]
+
+
+def _note(name: str) -> list[str]:
+    """What people noted beside a part."""
+    note = Path(__file__).parent / "notes" / f"{name}.md"
+    return [note.read_text(encoding="utf-8").strip(), ""] if note.exists() else []
