@@ -19,7 +19,8 @@ from forecasting.engine.prophet_bands import winkler_against_prophet
 from forecasting.engine.train import SearchConfig
 from forecasting.services.backtesting import run_backtest
 from forecasting.services.data_profile import active_profile
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import load_panel
+from forecasting.services.windows import plan_window
 
 
 def main() -> dict[str, Any]:

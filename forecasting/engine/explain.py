@@ -19,11 +19,12 @@ import pandas as pd
 
 from forecasting.engine.combine import combine
 from forecasting.engine.errors import EngineError
-from forecasting.engine.explain_lightgbm import FittedBoosters, Untruthful, recording, take_apart
+from forecasting.engine.explain_lightgbm import Untruthful, recording, take_apart
 from forecasting.engine.explain_words import HOLIDAY, SEASON, WEEKDAY, Words, plain, regressor_group, yes_no
 from forecasting.engine.families import Fitted
 from forecasting.engine.families.base import horizon_frame
 from forecasting.engine.families.intermittent import FittedIntermittent
+from forecasting.engine.families.lightgbm_fitted import FittedBoosters
 from forecasting.engine.families.prophet import FittedProphet
 from forecasting.engine.features import future_values, unsold
 from forecasting.engine.fitted import FittedModel

@@ -14,12 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from forecasting.engine.explain_words import Words, feature_words
-from forecasting.engine.families.lightgbm import FittedLightGBM
 from forecasting.engine.families.lightgbm_boosters import LOG, Boosters, Part
-from forecasting.engine.families.lightgbm_direct import FittedDirect
+from forecasting.engine.families.lightgbm_fitted import FittedBoosters
 
 TOLERANCE = 1e-6
-FittedBoosters = FittedLightGBM | FittedDirect
 
 
 @dataclass(frozen=True)

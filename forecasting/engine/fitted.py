@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -17,21 +14,26 @@ import pandas as pd
 
 from forecasting.engine.combine import combine
 from forecasting.engine.conformal import Calibration
-from forecasting.engine.errors import ArtifactCorrupt, NoUsableSeries
+from forecasting.engine.errors import NoUsableSeries
 from forecasting.engine.families import Fitted, get_family
 from forecasting.engine.families.base import horizon_frame
-from forecasting.engine.families.prophet import beginnings
+from forecasting.engine.fitted_files import (
+    MANIFEST,
+    SegmentFit,
+    file_sha256,
+    load_segments,
+    read_manifest,
+    save_segment,
+    segment_prefix,
+)
 from forecasting.engine.guard import bounded, flagged, made_by_cut, plausible, within
 from forecasting.engine.hierarchy_model import FILE as HIERARCHY
 from forecasting.engine.hierarchy_model import Hierarchy
 from forecasting.engine.panel import STEP_DAYS, Panel, classify
-from forecasting.engine.ranking import fit_family, shares_of_top
 from forecasting.engine.segments import Segment, with_new_series
-from forecasting.engine.source import PanelSource, as_source
-from forecasting.engine.tasks import run_tasks
 from forecasting.engine.types import MINT, ModelSpec, TrainingWindow
 
-MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
+CALIBRATION = "calibration.json"
 MANIFEST_VERSION = 1
 LIBRARIES = (
     "lightgbm",
@@ -45,14 +47,6 @@ LIBRARIES = (
 )
 COLD_START_STEPS = {"D": 28, "W": 8}
 FORECAST_COLUMNS = ("unique_id", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi95", "family", "flags")
-
-
-@dataclass(frozen=True)
-class SegmentFit:
-    """The fitted families of one segment, by name, and the series that they were fitted on."""
-
-    ids: tuple[int, ...]
-    parts: Mapping[str, Fitted]
 
 
 @dataclass(frozen=True)
@@ -159,9 +153,8 @@ class FittedModel:
         for name, part in self.parts.items():
             age = (panel.last_day - part.trained_until).days // STEP_DAYS[panel.grain]
             if age > 0 and not get_family(name).can_roll:
-                mask = frame["family"].str.contains(name, regex=False)
-                aged = [_join(text, f"fit_age:{age}") for text in frame.loc[mask, "flags"]]
-                frame.loc[mask, "flags"] = aged
+                made = np.array([name in makers.split("+") for makers in frame["family"]])
+                frame.loc[made, "flags"] = [_join(text, f"fit_age:{age}") for text in frame.loc[made, "flags"]]
         return frame
 
     def manifest(self) -> dict[str, Any]:
@@ -195,7 +188,7 @@ class FittedModel:
         directory.mkdir(parents=True, exist_ok=True)
         names = []
         for number, one in enumerate(self.segments):
-            names += _save_segment(one, directory, "" if len(self.segments) == 1 else segment_prefix(number))
+            names += save_segment(one, directory, "" if len(self.segments) == 1 else segment_prefix(number))
         text = json.dumps(self.calibration.to_json(), sort_keys=True, allow_nan=False)
         (directory / CALIBRATION).write_text(text, encoding="utf-8")
         names.append(CALIBRATION)
@@ -215,7 +208,7 @@ class FittedModel:
         calibration = json.loads((directory / CALIBRATION).read_text(encoding="utf-8"))
         return cls(
             spec=spec,
-            segments=_load_segments(spec, body, directory),
+            segments=load_segments(spec, body, directory),
             calibration=Calibration.from_json(calibration),
             classes={int(k): v for k, v in body["classes"].items()},
             ceilings={int(k): v for k, v in body["ceilings"].items()},
@@ -229,178 +222,7 @@ def _join(*texts: str) -> str:
     return ",".join(text for text in texts if text)
 
 
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def read_manifest(directory: Path, *, manifest_sha256: str | None = None) -> dict[str, Any]:
-    """The manifest, after verifying the SHA-256 of every file it lists; raises ArtifactCorrupt."""
-    path = directory / MANIFEST
-    if not path.is_file():
-        raise ArtifactCorrupt(MANIFEST, "a manifest", "no file")
-    if manifest_sha256 is not None and file_sha256(path) != manifest_sha256:
-        raise ArtifactCorrupt(MANIFEST, manifest_sha256, file_sha256(path))
-    try:
-        body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        files = dict(body["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactCorrupt(MANIFEST, "a JSON manifest that lists its files", type(error).__name__) from error
-    for name, expected in sorted(files.items()):
-        if Path(name).name != name:
-            raise ArtifactCorrupt(name, "a plain file name", "a path")
-        found = file_sha256(directory / name) if (directory / name).is_file() else "no file"
-        if found != expected:
-            raise ArtifactCorrupt(name, expected, found)
-    return body
-
-
 def sorted_forecast(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The forecasts of all segments, by series and step."""
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     return frame.sort_values(["unique_id", "h"], kind="stable", ignore_index=True)
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def segment_prefix(number: int) -> str:
-    """What the files of a segment begin with, where there are several."""
-    return f"segment{number:05d}_"
-
-
-def _save_segment(one: SegmentFit, directory: Path, prefix: str) -> list[str]:
-    if not prefix:
-        return [name for part in one.parts.values() for name in part.save(directory)]
-    names = []
-    with tempfile.TemporaryDirectory(dir=directory) as apart:
-        for part in one.parts.values():
-            for name in part.save(Path(apart)):
-                (Path(apart) / name).rename(directory / f"{prefix}{name}")
-                names.append(f"{prefix}{name}")
-    return names
-
-
-def _load_segments(spec: ModelSpec, body: Mapping[str, Any], directory: Path) -> tuple[SegmentFit, ...]:
-    """The segments of a manifest, from files whose hashes were verified before."""
-    several = body.get("segments")
-    if several is None:
-        ids = tuple(sorted(int(key) for key in body["classes"]))
-        return (SegmentFit(ids, {name: get_family(name).load(directory) for name in spec.families}),)
-    out = []
-    for number, row in enumerate(several):
-        prefix = segment_prefix(number)
-        with tempfile.TemporaryDirectory(dir=directory) as apart:
-            for name in body["files"]:
-                if name.startswith(prefix):
-                    (Path(apart) / name.removeprefix(prefix)).symlink_to((directory / name).resolve())
-            parts = {name: get_family(name).load(Path(apart)) for name in spec.families}
-        out.append(SegmentFit(tuple(int(i) for i in row["ids"]), parts))
-    return tuple(out)
-
-
-# --- fitting ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FittedPart:
-    """What a fit of one segment gives."""
-
-    fit: SegmentFit
-    classes: dict[int, str]
-    ceilings: dict[int, float]
-
-
-@dataclass(frozen=True)
-class FitTask:
-    """Fit all families of a spec on one segment. share, start: see `ranking.fit_family`."""
-
-    source: PanelSource
-    segment: Segment
-    spec: ModelSpec
-    window: TrainingWindow | None
-    share: int | None
-    start: Fitted | None = None
-
-    def run(self) -> FittedPart:
-        """The part. Raises PartitionViolation, NoUsableSeries, MissingRegressor."""
-        panel = self.source.panel(self.segment)
-        if not len(panel.history):
-            raise NoUsableSeries("the panel is empty")
-        if self.window is not None:
-            self.window.check(panel.history)
-        parts = {name: fit_family(name, panel, self.spec, self.share, self.start) for name in self.spec.families}
-        top = panel.history.groupby("unique_id")["y"].max().fillna(0.0)
-        classes = classify(panel)
-        return FittedPart(
-            SegmentFit(tuple(int(i) for i in panel.ids), parts),
-            {int(k): str(v) for k, v in zip(classes.index.to_numpy(), classes.to_numpy(), strict=True)},
-            {int(k): float(v) for k, v in zip(top.index.to_numpy(), top.to_numpy(), strict=True)},
-        )
-
-
-def fit_tasks(
-    source: PanelSource,
-    spec: ModelSpec,
-    window: TrainingWindow | None = None,
-    executor: Executor | None = None,
-    start: FittedModel | None = None,
-) -> list[FitTask]:
-    """One task for each segment; `fitted_of` makes the model of what they give. start: see `fit`."""
-    end = source.last_day
-    shares = shares_of_top(source, spec, [end], executor)
-    earlier = [part for one in start.segments for part in one.parts.values()] if start is not None else []
-    return [
-        FitTask(
-            source.narrow(one), one, spec, window, shares.get((one.number, end)), beginnings(earlier, one.ids)
-        )
-        for one in source.segments
-    ]  # fmt: skip
-
-
-def fitted_of(
-    parts: Sequence[FittedPart],
-    source: PanelSource,
-    spec: ModelSpec,
-    calibration: Calibration,
-    *,
-    window: TrainingWindow | None = None,
-    hierarchy: Hierarchy | None = None,
-) -> FittedModel:
-    """The model of all segments' parts. hierarchy: that of the evaluation, for the levels above the series; where the
-    spec reconciles by MinT (never with several segments), the nodes' own models are fitted, too."""
-    if hierarchy is not None:
-        reconciles = spec.reconciliation == MINT and len(parts) == 1
-        hierarchy = hierarchy.with_models(source.panel(source.segments[0]), spec) if reconciles else hierarchy
-    return FittedModel(
-        spec=spec,
-        segments=tuple(part.fit for part in parts),
-        calibration=calibration,
-        classes={key: value for part in parts for key, value in part.classes.items()},
-        ceilings={key: value for part in parts for key, value in part.ceilings.items()},
-        window=window,
-        hierarchy=hierarchy,
-    )
-
-
-def fit(
-    data: Panel | PanelSource,
-    spec: ModelSpec,
-    calibration: Calibration,
-    *,
-    window: TrainingWindow | None = None,
-    executor: Executor | None = None,
-    hierarchy: Hierarchy | None = None,
-    start: FittedModel | None = None,
-) -> FittedModel:
-    """Fit every family of the spec on every segment. With a window, the panels are checked against it first.
-
-    start: an earlier model that the families which can (prophet) begin from; its training must have ended by then.
-    Raises PartitionViolation, NoUsableSeries, MissingRegressor.
-    """
-    if isinstance(data, Panel) and not len(data.history):
-        raise NoUsableSeries("the panel is empty")
-    source = as_source(data)
-    parts = run_tasks(fit_tasks(source, spec, window, executor, start), executor)
-    return fitted_of(parts, source, spec, calibration, window=window, hierarchy=hierarchy)

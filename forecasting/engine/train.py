@@ -18,7 +18,8 @@ from forecasting.engine.business import BusinessPolicy, BusinessScores, business
 from forecasting.engine.combine import SweepPoint, choose_spec, combine
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.facts import Facts
-from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit
 from forecasting.engine.hierarchy_choice import (
     NodeBacktest,
     Reconciliation,

@@ -24,8 +24,8 @@ from forecasting.models import AccuracyRecord, ForecastSet
 from forecasting.services.bulk import copy_out
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.hierarchy import realised
-from forecasting.services.loading import plan_window
 from forecasting.services.snapshots import demand_snapshot
+from forecasting.services.windows import plan_window
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.services import heartbeat

@@ -14,7 +14,8 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 
 from forecasting.engine.errors import ArtifactCorrupt as EngineArtifactCorrupt
-from forecasting.engine.fitted import MANIFEST, FittedModel
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitted_files import MANIFEST
 from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.errors import ArtifactCorrupt, ManifestInvalid
 from forecasting.models import ModelArtifact, ModelVersion

@@ -22,8 +22,8 @@ from forecasting.errors_evaluation import EvaluationStopped
 from forecasting.services.backtesting import run_backtest
 from forecasting.services.chain import check_may_start
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.loading import BACKTEST_ORIGINS, plan_window, require_history
 from forecasting.services.training import check_families
+from forecasting.services.windows import BACKTEST_ORIGINS, plan_window, require_history
 from integrations.services.artifacts import keep_artifacts
 from ledger import execution
 from ledger.context import Listener, RunContext

@@ -12,7 +12,8 @@ from forecasting.models import ForecastPath
 from forecasting.selectors import ForecastPoint, path_points
 from forecasting.services.artifacts import load_fit
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.loading import load_panel, load_series, plan_window
+from forecasting.services.loading import load_panel, load_series
+from forecasting.services.windows import plan_window
 from ledger.errors import DomainError
 
 _SAME = 1e-9  # relative; another machine's mathematical library may differ in the last bits

@@ -12,7 +12,8 @@ from django.db import transaction
 from forecasting import selectors
 from forecasting.engine.bootstrap import Evidence
 from forecasting.engine.evidence import Judged, holdout_evidence
-from forecasting.engine.fitted import FittedModel, fit_tasks, fitted_of
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit_tasks, fitted_of
 from forecasting.engine.gates import CHAMPION, NAIVE, GateInputs, Side, judge
 from forecasting.engine.holdout import holdout_tasks, joined
 from forecasting.engine.sentence import summarise
@@ -25,11 +26,12 @@ from forecasting.services import artifacts
 from forecasting.services.database_source import DatabaseSource
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.gate_facts import holdout_facts, is_sealed, manifest_valid, realised_rows, store_report
-from forecasting.services.loading import BACKTEST_ORIGINS, open_holdout
+from forecasting.services.loading import open_holdout
 from forecasting.services.policy import PolicyBody, active_policy, body_of, lock_decisions
 from forecasting.services.promotion_evidence import PROMOTABLE
 from forecasting.services.readiness import Operations, Readiness, assess_readiness, keep_readiness, operations_now
 from forecasting.services.snapshots import DemandSnapshot, demand_snapshot
+from forecasting.services.windows import BACKTEST_ORIGINS
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.roles import Role, require_role

@@ -20,8 +20,8 @@ from forecasting.services.bulk import array_columns, copy_in
 from forecasting.services.data_profile import active_profile
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.hierarchy import node_frame, store_nodes
-from forecasting.services.loading import plan_window
 from forecasting.services.snapshots import demand_snapshot
+from forecasting.services.windows import plan_window
 from ledger.context import RunContext
 from ledger.services.audit import record
 from tenants.services import heartbeat

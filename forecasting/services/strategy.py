@@ -25,11 +25,11 @@ from forecasting.services.backtesting import run_backtest
 from forecasting.services.chain import check_may_start
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.evaluating import check_evaluation
-from forecasting.services.loading import plan_window
 from forecasting.services.policy import active_policy, body_of
 from forecasting.services.pool import training_pool
 from forecasting.services.strategy_chart import to_svg
 from forecasting.services.strategy_report import to_markdown
+from forecasting.services.windows import plan_window
 from integrations.services.artifacts import keep_artifacts
 from ledger import execution
 from ledger.context import Listener, RunContext

@@ -14,7 +14,8 @@ from django.db.models import Max
 
 from forecasting import selectors
 from forecasting.engine.families import FAMILY_NAMES
-from forecasting.engine.fitted import FitTask, FittedModel, fit_tasks, fitted_of
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import FitTask, fit_tasks, fitted_of
 from forecasting.engine.tasks import run_tasks
 from forecasting.engine.train import Evaluation, SearchConfig, SearchOutcome, evaluate_beside, search
 from forecasting.engine.types import ModelSpec as EngineSpec
@@ -31,9 +32,9 @@ from forecasting.services import artifacts
 from forecasting.services.data_profile import active_profile
 from forecasting.services.database_source import DatabaseSource
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.loading import BACKTEST_ORIGINS, plan_window, require_history
 from forecasting.services.policy import active_policy, body_of
 from forecasting.services.snapshots import DemandSnapshot, demand_snapshot
+from forecasting.services.windows import BACKTEST_ORIGINS, plan_window, require_history
 from ledger.context import RunContext
 from ledger.services.audit import record
 

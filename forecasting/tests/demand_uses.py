@@ -25,7 +25,7 @@ TRAINERS = {
     "forecasting.engine.backtest": {"backtest"},
     "forecasting.engine.evaluate": {"rolling_table"},
     "forecasting.engine.families": {"get_family"},
-    "forecasting.engine.fitted": {"fit", "fit_tasks"},
+    "forecasting.engine.fitting": {"fit", "fit_tasks"},
     "forecasting.engine.panel": {"build_panel", "Panel"},
     "forecasting.engine.train": {
         "backtest",

@@ -15,8 +15,9 @@ from forecasting.engine import errors as engine
 from forecasting.errors import SeriesUnusable, TrainingRefused
 from forecasting.models import ForecastPath, Series
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import load_panel
 from forecasting.services.publishing import forecast_version
+from forecasting.services.windows import plan_window
 from forecasting.tests.factories import promote
 from forecasting.tests.synthetic import DAYS, FIRST, LAST, activate, load, make_contract, make_demand, train
 from tenants.roles import Role

@@ -17,7 +17,8 @@ from forecasting.engine.train import SearchConfig
 from forecasting.errors import WrongRequest
 from forecasting.models import ForecastSet, HoldoutAccess, ModelVersion
 from forecasting.services.evaluating import EVALUATE, evaluate_inline
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import load_panel
+from forecasting.services.windows import plan_window
 from forecasting.tests.factories import make_person
 from forecasting.tests.synthetic import FIRST, LAST, load, make_demand
 from forecasting.tests.test_commands import refused

@@ -17,10 +17,11 @@ from django.test import override_settings
 from forecasting.engine.train import SearchConfig, compared
 from forecasting.errors_training import SchedulerUnreachable
 from forecasting.models import Demand, ForecastPath, ModelVersion
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import load_panel
 from forecasting.services.pool import training_pool
 from forecasting.services.publishing import forecast_version
 from forecasting.services.snapshots import demand_snapshot
+from forecasting.services.windows import plan_window
 from forecasting.tests.synthetic import load, make_demand, train
 from tenants.models import Tenant
 

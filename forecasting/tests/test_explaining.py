@@ -26,8 +26,9 @@ from forecasting.engine.types import ModelSpec as EngineSpec
 from forecasting.models import Demand, ForecastPath, ForecastSet, KnownFuture, ModelVersion, Series
 from forecasting.services import training
 from forecasting.services.explaining import ForecastReasons, explain_point, point_of
-from forecasting.services.loading import load_panel, load_series, plan_window
+from forecasting.services.loading import load_panel, load_series
 from forecasting.services.publishing import forecast_version
+from forecasting.services.windows import plan_window
 from forecasting.tests.api_helpers import get, viewer_key
 from forecasting.tests.factories import make_candidate, make_person, promote
 from forecasting.tests.synthetic import activate, load, make_contract, make_demand, retail_demand, train

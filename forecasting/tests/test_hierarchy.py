@@ -32,8 +32,9 @@ from forecasting.services.artifacts import load_fit
 from forecasting.services.explaining import explain_point
 from forecasting.services.exporting import TOTAL_COLUMNS
 from forecasting.services.hierarchy import what_does_not_add_up
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import load_panel
 from forecasting.services.publishing import forecast_version
+from forecasting.services.windows import plan_window
 from forecasting.tests.factories import make_candidate, promote
 from forecasting.tests.synthetic import LAST, load, make_demand, train
 

@@ -21,17 +21,11 @@ from forecasting.errors import (
     SeriesUnusable,
 )
 from forecasting.models import Demand, HoldoutAccess, KnownFuture, ModelVersion, Series
-from forecasting.services import loading
+from forecasting.services import loading, windows
 from forecasting.services.artifacts import load_fit
-from forecasting.services.loading import (
-    load_panel,
-    load_series,
-    load_training,
-    open_holdout,
-    plan_window,
-    window_fingerprint,
-)
+from forecasting.services.loading import load_panel, load_series, load_training, open_holdout, window_fingerprint
 from forecasting.services.snapshots import demand_snapshot
+from forecasting.services.windows import plan_window
 from forecasting.tests.synthetic import FIRST, LAST, activate, load, make_contract, make_demand, train
 from ledger.models import AuditEvent
 
@@ -211,14 +205,14 @@ def test_plan_window__no_demand_or_day_outside__says_what_there_is(alpha):
 def test_require_history__too_short__says_how_many_days_are_needed(alpha):
     load(make_demand(stores=1, products=1, days=60))
     with pytest.raises(HistoryShort) as caught:
-        loading.require_history(as_of=None, horizon=14)
+        windows.require_history(as_of=None, horizon=14)
     assert caught.value.available == 60
     needed = caught.value.needed
     assert str(needed) in str(caught.value)
     load(make_demand(stores=1, products=1, days=needed), batch_id=2)
-    assert loading.require_history(as_of=None, horizon=14) == (FIRST + timedelta(days=needed - 1), 14)
+    assert windows.require_history(as_of=None, horizon=14) == (FIRST + timedelta(days=needed - 1), 14)
     with pytest.raises(HistoryShort):
-        loading.require_history(as_of=FIRST + timedelta(days=needed - 2), horizon=14)
+        windows.require_history(as_of=FIRST + timedelta(days=needed - 2), horizon=14)
 
 
 def test_load_panel__only_stocked_out_days__no_usable_series(alpha):

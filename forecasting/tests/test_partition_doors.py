@@ -12,9 +12,9 @@ from django.test import override_settings
 from forecasting.engine.train import SearchConfig, compared
 from forecasting.models import ModelVersion
 from forecasting.services import chain
-from forecasting.services.loading import plan_window
 from forecasting.services.pool import training_pool
 from forecasting.services.snapshots import demand_snapshot
+from forecasting.services.windows import plan_window
 from forecasting.tests.synthetic import DAYS, LAST, load, make_demand
 from forecasting.tests.test_chain import work_off
 from ledger.models import RunState

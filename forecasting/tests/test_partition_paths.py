@@ -86,7 +86,7 @@ PLANTED = {
     "a backtest of its own": (
         "from forecasting.engine.backtest import backtest\ndef f(p):\n    return backtest(p)", "backtest",
     ),
-    "a fit": ("from forecasting.engine.fitted import fit\ndef f(p):\n    return fit(p)", "fit"),
+    "a fit": ("from forecasting.engine.fitting import fit\ndef f(p):\n    return fit(p)", "fit"),
     "a panel of its own": ("from forecasting.engine.panel import Panel\ndef f(h):\n    return Panel(h, h)", "Panel"),
 }  # fmt: skip
 

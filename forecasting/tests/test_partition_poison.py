@@ -32,10 +32,11 @@ from forecasting.services.backtesting import run_backtest
 from forecasting.services.evaluating import evaluate_inline
 from forecasting.services.explaining import explain_point, point_of
 from forecasting.services.gate import judge_candidate
-from forecasting.services.loading import load_panel, load_series, load_training, plan_window
+from forecasting.services.loading import load_panel, load_series, load_training
 from forecasting.services.publishing import forecast_version
 from forecasting.services.snapshots import demand_snapshot
 from forecasting.services.strategy import cycle_inline
+from forecasting.services.windows import plan_window
 from forecasting.tests.factories import promote
 from forecasting.tests.partition_paths import PATHS
 from forecasting.tests.synthetic import FIRST, activate, load, make_contract, make_demand, train

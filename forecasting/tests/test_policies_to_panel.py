@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from forecasting.models import Demand, KnownFuture
 from forecasting.services.data_profile import active_profile
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import load_panel
+from forecasting.services.windows import plan_window
 from forecasting.tests.synthetic import make_contract
 from integrations.engine.contract import DataContract, Role
 from integrations.services.onboarding import onboard

@@ -13,8 +13,9 @@ from forecasting.errors import AsOfOutsideData, OriginBeforeFit
 from forecasting.models import ForecastPath, ForecastSet, ModelArtifact, Series
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.artifacts import load_fit
-from forecasting.services.loading import load_panel, plan_window
+from forecasting.services.loading import load_panel
 from forecasting.services.publishing import forecast_version
+from forecasting.services.windows import plan_window
 from forecasting.tests.factories import promote
 from forecasting.tests.synthetic import LAST, activate, load, make_contract, make_demand, train
 

@@ -10,7 +10,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from forecasting.engine.fitted import MANIFEST
+from forecasting.engine.fitted_files import MANIFEST
 from forecasting.errors import (
     ArtifactCorrupt,
     AsOfOutsideData,

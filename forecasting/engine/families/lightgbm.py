@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.families.base import (
-    NOTHING_KNOWN,
-    NOTHING_SOLD,
-    Fitted,
-    all_declined,
-    horizon_frame,
-    no_declines,
-)
-from forecasting.engine.families.lightgbm_boosters import CUT, DEFAULTS, Boosters, Lesson, fit_boosters, groups_of
+from forecasting.engine.families.base import Fitted
+from forecasting.engine.families.lightgbm_boosters import CUT, DEFAULTS, Boosters, Lesson, groups_of
+from forecasting.engine.families.lightgbm_fitted import FittedBoosters
 from forecasting.engine.features import unsold
 from forecasting.engine.features_grid import LEAN_STEPS, LEAST_LEVEL, LEVEL_STEPS, Grid
 from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state
@@ -30,7 +21,7 @@ from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
 __all__ = ["DEFAULTS", "FAMILY", "FittedLightGBM", "LightGBM"]
-NAME, STATE_FILE = "lightgbm", "lightgbm.json"
+NAME = "lightgbm"
 LAGS = {"D": (1, 2, 3, 7, 14, 21, 28), "W": (1, 2, 3, 4, 8, 13)}
 WINDOWS = {"D": (7, 28, 91, 182), "W": (4, 8, 13, 26)}
 TRENDS = {"D": ((7, 28), (28, 91)), "W": ((4, 13), (13, 26))}
@@ -83,25 +74,16 @@ def model_rows(table: pd.DataFrame, state: dict[str, Any]) -> tuple[np.ndarray, 
     return out, level
 
 
-@dataclass(frozen=True)
-class FittedLightGBM:
-    """Boosters and what is needed to make their features again from any history."""
+class FittedLightGBM(FittedBoosters):
+    """Boosters that look one step ahead, and roll forward over any history."""
 
-    boosters: Boosters | None
-    state: dict[str, Any]
-    family: str = NAME
-    declined: pd.DataFrame = field(default_factory=no_declines, compare=False)
-
-    @property
-    def trained_until(self) -> date:
-        """Last day it has learned from."""
-        return date.fromisoformat(self.state["trained_until"])
+    name = NAME
 
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
         """Roll forward `horizon` steps from the panel's last day; columns unique_id, ds, yhat."""
         state = self.state
         if self.boosters is None:
-            return horizon_frame(panel, 0, []).assign(yhat=pd.Series(dtype="float64"))
+            return self.no_rows(panel)
         keep = 2 * max(*WINDOWS[state["grain"]], *LAGS[state["grain"]])
         frame, dynamic = _frame(panel, state, horizon)
         last = panel.history["ds"].max()
@@ -118,15 +100,6 @@ class FittedLightGBM:
         sold = ~out["unique_id"].isin(unsold(panel)).to_numpy()
         rows: pd.DataFrame = out[["unique_id", "ds"]]
         return rows.assign(yhat=np.where(shut | ~sold, 0.0, np.maximum(out["yhat"].to_numpy(), 0.0)))
-
-    def describe(self) -> dict[str, Any]:
-        """Features, parameters, vocabulary, transforms."""
-        return {"family": self.family, **self.state}
-
-    def save(self, directory: Path) -> list[str]:
-        """LightGBM's text format and a JSON of the feature state."""
-        (directory / STATE_FILE).write_text(json.dumps(self.state, sort_keys=True), encoding="utf-8")
-        return [*(self.boosters.save(directory, NAME) if self.boosters is not None else ()), STATE_FILE]
 
 
 class _Rolled:
@@ -162,19 +135,12 @@ class LightGBM:
         self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
     ) -> FittedLightGBM:
         """Boosters for all series of the panel, one step ahead. Raises MissingRegressor."""
-        grid, given = Grid.of(panel), spec.params.get(NAME, {})
+        grid = Grid.of(panel)
         state = feature_state(panel, grid, horizon=spec.horizon, season=spec.season_length)
-        state |= {"longest": panel.days, "params": dict(given), "seed": spec.seed}
+        state |= {"longest": panel.days, "params": dict(spec.params.get(NAME, {})), "seed": spec.seed}
         usable = self._usable(panel)
         lesson = self._lesson(panel, grid, state, usable)
-        if not lesson.target.any():
-            # No reason to end a run: the other families go on, and these series say why.
-            reason = NOTHING_SOLD if usable.any() else NOTHING_KNOWN
-            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
-        codes = list(state["codes"])
-        boosters = fit_boosters(lesson, given, seed=spec.seed, categorical=codes, trial_steps=2 * spec.horizon)
-        state["boosters"] = boosters.to_json()
-        return FittedLightGBM(boosters, state)
+        return FittedLightGBM.learn(lesson, state, panel, spec, observed=bool(usable.any()))
 
     @staticmethod
     def _lesson(panel: Panel, grid: Grid, state: dict[str, Any], usable: np.ndarray) -> Lesson:
@@ -210,16 +176,8 @@ class LightGBM:
         return (~history["censored"] & ~first).to_numpy()
 
     def load(self, directory: Path) -> FittedLightGBM:
-        """Read what `save` wrote."""
-        state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
-        if "declined" in state:
-            return _nothing_learned(state)
-        return FittedLightGBM(Boosters.load(directory, NAME, state["boosters"]), state)
-
-
-def _nothing_learned(state: dict[str, Any]) -> FittedLightGBM:
-    """A fit that declines every series; `state` names them and the reason."""
-    return FittedLightGBM(None, state, declined=all_declined(state["declined"], state["reason"]))
+        """Read what the fit saved."""
+        return FittedLightGBM.load(directory)
 
 
 FAMILY = LightGBM()

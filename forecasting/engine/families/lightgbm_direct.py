@@ -6,52 +6,34 @@ serve near and far days alike. Demand is divided by the level that its series ha
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.families.base import (
-    NOTHING_KNOWN,
-    NOTHING_SOLD,
-    Fitted,
-    all_declined,
-    horizon_frame,
-    no_declines,
-)
-from forecasting.engine.families.lightgbm_boosters import CUT, Boosters, Lesson, fit_boosters, groups_of
+from forecasting.engine.families.base import Fitted, horizon_frame
+from forecasting.engine.families.lightgbm_boosters import CUT, Lesson, groups_of
+from forecasting.engine.families.lightgbm_fitted import FittedBoosters
 from forecasting.engine.features_direct import SHUT_SHARE, Facts, Rows, features, gather_facts
 from forecasting.engine.features_grid import Grid
 from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state, steps_ahead
 from forecasting.engine.panel import STEP_DAYS, Panel
 from forecasting.engine.types import ModelSpec
 
-NAME, STATE_FILE = "lightgbm_direct", "lightgbm_direct.json"
+NAME = "lightgbm_direct"
 
 
-@dataclass(frozen=True)
-class FittedDirect:
-    """Boosters and what is needed to make their features again from any history."""
+class FittedDirect(FittedBoosters):
+    """Boosters that look from the origin at every step of the horizon."""
 
-    boosters: Boosters | None
-    state: dict[str, Any]
-    family: str = NAME
-    declined: pd.DataFrame = field(default_factory=no_declines, compare=False)
-
-    @property
-    def trained_until(self) -> date:
-        """Last day it has learned from."""
-        return date.fromisoformat(self.state["trained_until"])
+    name = NAME
 
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
         """Forecast `horizon` steps after the panel's last day, all at once; columns unique_id, ds, yhat."""
         if self.boosters is None:
-            return horizon_frame(panel, 0, []).assign(yhat=pd.Series(dtype="float64"))
+            return self.no_rows(panel)
         facts = gather_facts(panel, self.state, horizon)
         series, ahead = np.arange(len(facts.grid.ids)), np.arange(1, horizon + 1)
         origin = np.full(len(series) * horizon, facts.grid.width - 1)
@@ -65,15 +47,6 @@ class FittedDirect:
         out["yhat"] = np.where(shut, 0.0, made)
         return out
 
-    def describe(self) -> dict[str, Any]:
-        """Features, parameters, vocabulary, transforms."""
-        return {"family": self.family, **self.state}
-
-    def save(self, directory: Path) -> list[str]:
-        """LightGBM's text format and a JSON of the feature state."""
-        (directory / STATE_FILE).write_text(json.dumps(self.state, sort_keys=True), encoding="utf-8")
-        return [*(self.boosters.save(directory, NAME) if self.boosters is not None else ()), STATE_FILE]
-
 
 class LightGBMDirect:
     """Family `lightgbm_direct`."""
@@ -85,18 +58,10 @@ class LightGBMDirect:
         self, panel: Panel, spec: ModelSpec, *, executor: Executor | None = None, start: Fitted | None = None
     ) -> FittedDirect:
         """Boosters for all series and all steps of the horizon. Raises MissingRegressor."""
-        given = spec.params.get(self.name, {})
         state = feature_state(panel, Grid.of(panel), horizon=spec.horizon, season=spec.season_length)
-        state |= {"params": dict(given), "seed": spec.seed}
+        state |= {"params": dict(spec.params.get(NAME, {})), "seed": spec.seed}
         lesson = self._lesson(panel, state)
-        if not lesson.target.any():
-            # No reason to end a run: the other families go on, and these series say why.
-            reason = NOTHING_SOLD if len(lesson.target) else NOTHING_KNOWN
-            return _nothing_learned({**state, "declined": panel.ids.tolist(), "reason": reason})
-        codes = list(state["codes"])
-        boosters = fit_boosters(lesson, given, seed=spec.seed, categorical=codes, trial_steps=2 * spec.horizon)
-        state["boosters"] = boosters.to_json()
-        return FittedDirect(boosters, state)
+        return FittedDirect.learn(lesson, state, panel, spec, observed=bool(len(lesson.target)))
 
     @staticmethod
     def _lesson(panel: Panel, state: dict[str, Any]) -> Lesson:
@@ -119,16 +84,8 @@ class LightGBMDirect:
         ).only(keep)
 
     def load(self, directory: Path) -> FittedDirect:
-        """Read what `save` wrote."""
-        state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
-        if "declined" in state:
-            return _nothing_learned(state)
-        return FittedDirect(Boosters.load(directory, NAME, state["boosters"]), state)
-
-
-def _nothing_learned(state: dict[str, Any]) -> FittedDirect:
-    """A fit that declines every series; `state` names them and the reason."""
-    return FittedDirect(None, state, declined=all_declined(state["declined"], state["reason"]))
+        """Read what the fit saved."""
+        return FittedDirect.load(directory)
 
 
 def training_rows(facts: Facts, horizon: int, grain: str) -> Rows:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from forecasting.engine import train
-from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.types import RegressorSet, TrainingWindow
 

@@ -15,7 +15,8 @@ import pytest
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.errors import EngineError, MissingRegressor
 from forecasting.engine.families import FAMILY_NAMES
-from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit
 from forecasting.engine.flags import FLAGS
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.tests.bad_input import (

@@ -14,7 +14,8 @@ from forecasting.engine.explain import Explanation, Member, NotExplainable, expl
 from forecasting.engine.explain_lightgbm import recording
 from forecasting.engine.explain_words import feature_words
 from forecasting.engine.families import get_family, lightgbm_boosters
-from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.tests.conftest import FAST, START, demand_rows, statics
 from forecasting.engine.train import evaluate

@@ -11,7 +11,8 @@ import pytest
 from forecasting.engine import hierarchy_choice
 from forecasting.engine.backtest import rolling_origins
 from forecasting.engine.families import lightgbm
-from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit
 from forecasting.engine.hierarchy import Tree
 from forecasting.engine.hierarchy_choice import (
     NodeBacktest,

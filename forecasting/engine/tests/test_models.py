@@ -23,7 +23,9 @@ from forecasting.engine.errors import (
     UnknownFamily,
 )
 from forecasting.engine.families import FAMILY_NAMES, get_family
-from forecasting.engine.fitted import FittedModel, file_sha256, fit, read_manifest
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitted_files import file_sha256, read_manifest
+from forecasting.engine.fitting import fit
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.scores import ScoreSet
 from forecasting.engine.tests.conftest import FAST, START, demand_rows, make_panel, statics

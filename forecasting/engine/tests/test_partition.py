@@ -16,7 +16,8 @@ from forecasting.engine.errors import PartitionViolation
 from forecasting.engine.features_grid import Grid
 from forecasting.engine.features_known import feature_state
 from forecasting.engine.features_recursive import design
-from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit
 from forecasting.engine.panel import build_panel
 from forecasting.engine.tests.conftest import FAST, demand_rows, make_panel, statics
 from forecasting.engine.types import ModelSpec, RegressorSet, TrainingWindow

@@ -16,7 +16,7 @@ from forecasting.engine.families.prophet import DEFAULTS, FAMILY, FittedProphet
 from forecasting.engine.families.prophet_curve import Curve, day_numbers
 from forecasting.engine.families.prophet_fit import quiet
 from forecasting.engine.features import future_values, holiday_table
-from forecasting.engine.fitted import fit
+from forecasting.engine.fitting import fit
 from forecasting.engine.panel import Panel, build_panel
 from forecasting.engine.source import HeldPanel
 from forecasting.engine.tests.conftest import demand_rows, make_panel, statics

@@ -18,7 +18,8 @@ from forecasting.engine import errors
 from forecasting.engine.backtest import backtest, rolling_origins
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.facts import recent_sales, weights_of
-from forecasting.engine.fitted import FittedModel, fit
+from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitting import fit
 from forecasting.engine.outlook import forecast_all
 from forecasting.engine.panel import Panel, revenue_weights
 from forecasting.engine.ranking import shares_of_top
