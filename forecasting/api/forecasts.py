@@ -119,6 +119,27 @@ class ForecastSeriesSerializer(serializers.Serializer[Any]):
     path = ForecastPointSerializer(many=True)
 
 
+PAGED = (
+    Param("from", "First target date, included.", day, openapi_type=OpenApiTypes.DATE),
+    Param("to", "Last target date, included.", day, openapi_type=OpenApiTypes.DATE),
+    VERSION,
+    ORIGIN,
+    page_size(default=1_000, most=10_000),
+    paging.CURSOR,
+    Param("format", "`json` or `csv`; the Accept header does the same.", enum=lambda: ["json", "csv"]),
+)
+"""What every list of forecast rows can be asked."""
+
+
+def page_responses(serializer: type[serializers.Serializer[Any]], columns: tuple[str, ...]) -> dict[Any, Any]:
+    """What a list of forecast rows answers, for the OpenAPI document."""
+    return {
+        (200, "application/json"): serializer,
+        (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description=f"Columns: {', '.join(columns)}."),
+        304: OpenApiResponse(description="Nothing changed since the ETag or date that was sent."),
+    }
+
+
 @method_decorator(gzip_page, name="dispatch")
 class ForecastListView(StrictView):
     """Rows of one forecast set."""
@@ -129,24 +150,14 @@ class ForecastListView(StrictView):
     query = Query(
         Param("store", "Only this store; may be repeated.", many=True),
         Param("product", "Only this product; may be repeated.", many=True),
-        Param("from", "First target date, included.", day, openapi_type=OpenApiTypes.DATE),
-        Param("to", "Last target date, included.", day, openapi_type=OpenApiTypes.DATE),
-        VERSION,
-        ORIGIN,
-        page_size(default=1_000, most=10_000),
-        paging.CURSOR,
-        Param("format", "`json` or `csv`; the Accept header does the same.", enum=lambda: ["json", "csv"]),
+        *PAGED,
     )
 
     @extend_schema(
         operation_id="forecasts_list",
         tags=["forecasts"],
         parameters=[*query.openapi(), IF_NONE_MATCH],
-        responses={
-            (200, "application/json"): ForecastPageSerializer,
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description=f"Columns: {', '.join(COLUMNS)}."),
-            304: OpenApiResponse(description="Nothing changed since the ETag or date that was sent."),
-        },
+        responses=page_responses(ForecastPageSerializer, COLUMNS),
     )
     def get(self, request: Request) -> HttpResponseBase:
         """List forecasts in bulk: by default the champion's newest published ones."""

@@ -83,8 +83,10 @@ def forecast_page(
 ) -> Page:
     """Read one page of a set's rows, ordered by series and horizon. One query; quantities in units."""
     row, separator = _ROWS[row_format]
-    conditions = ["p.forecast_set_id = %(set)s"]
+    conditions, more = days_between(chosen.first, chosen.last)
+    conditions.append("p.forecast_set_id = %(set)s")
     values: dict[str, Any] = {
+        **more,
         "set": forecast_set_id,
         "version": str(version),
         "origin": origin.isoformat(),
@@ -97,17 +99,19 @@ def forecast_page(
     if chosen.products:
         conditions.append("s.product_id = ANY(%(products)s)")
         values["products"] = list(chosen.products)
-    if chosen.first is not None:
-        conditions.append("p.start_date + ((step.h - 1) * p.step_days)::int >= %(first)s")
-        values["first"] = chosen.first
-    if chosen.last is not None:
-        conditions.append("p.start_date + ((step.h - 1) * p.step_days)::int <= %(last)s")
-        values["last"] = chosen.last
     if chosen.after is not None:
         conditions.append("p.series_id >= %(series)s AND (p.series_id, step.h) > (%(series)s, %(step)s)")
         values["series"], values["step"] = chosen.after
     # Only constants of this module are put into the statement; every value is a parameter.
     return read_page(_PAGE.format(row=row, where=" AND ".join(conditions)), values)
+
+
+def days_between(first: date | None, last: date | None) -> tuple[list[str], dict[str, Any]]:
+    """Conditions on a step's target day (both included; None: open) of a path `p`, and their values."""
+    day, given = "p.start_date + ((step.h - 1) * p.step_days)::int", {"first": first, "last": last}
+    signs = {"first": ">=", "last": "<="}
+    values = {name: value for name, value in given.items() if value is not None}
+    return [f"{day} {signs[name]} %({name})s" for name in values], values
 
 
 def read_page(statement: str, values: dict[str, Any]) -> Page:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from forecasting.api.rows import CSV_TEXT, Page, RowFormat, read_page
+from forecasting.api.rows import CSV_TEXT, Page, RowFormat, days_between, read_page
 
 COLUMNS = (
     "level", "key", "series", "origin_date", "target_date", "horizon",
@@ -58,8 +58,10 @@ def total_page(
 ) -> Page:
     """Read one page of a set's rows, by level, key and horizon. One query; quantities in units."""
     row, separator = _ROWS[row_format]
-    conditions = ["p.forecast_set_id = %(set)s"]
+    conditions, more = days_between(chosen.first, chosen.last)
+    conditions.append("p.forecast_set_id = %(set)s")
     values: dict[str, Any] = {
+        **more,
         "set": forecast_set_id,
         "version": str(version),
         "origin": origin.isoformat(),
@@ -72,12 +74,6 @@ def total_page(
     if chosen.keys:
         conditions.append("p.key = ANY(%(keys)s)")
         values["keys"] = list(chosen.keys)
-    if chosen.first is not None:
-        conditions.append("p.start_date + ((step.h - 1) * p.step_days)::int >= %(first)s")
-        values["first"] = chosen.first
-    if chosen.last is not None:
-        conditions.append("p.start_date + ((step.h - 1) * p.step_days)::int <= %(last)s")
-        values["last"] = chosen.last
     if chosen.after is not None:
         conditions.append("p.id >= %(path)s AND (p.id, step.h) > (%(path)s, %(step)s)")
         values["path"], values["step"] = chosen.after

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from forecasting.api.forecasts import IF_NONE_MATCH, ORIGIN, VERSION, ForecastListView, PageHeadSerializer
+from forecasting.api.forecasts import IF_NONE_MATCH, PAGED, ForecastListView, PageHeadSerializer, page_responses
 from forecasting.api.rows import Page, RowFormat
 from forecasting.api.sets import ServedSet
 from forecasting.api.total_rows import COLUMNS, TotalFilter, total_page
 from forecasting.models import ForecastNodePath, Level
-from ledger.api import paging
 from ledger.api.errors import InvalidQuery
-from ledger.api.params import Param, Query, day, one_of, page_size
+from ledger.api.params import Param, Query, one_of
 
 
 def _levels() -> list[str]:
@@ -55,24 +53,14 @@ class ForecastTotalsView(ForecastListView):
     query = Query(
         Param("level", "Only this level: `total`, `store` or `category`.", one_of(_levels), enum=_levels),
         Param("key", "Only this store or category; with `level`, may be repeated.", many=True),
-        Param("from", "First target date, included.", day, openapi_type=OpenApiTypes.DATE),
-        Param("to", "Last target date, included.", day, openapi_type=OpenApiTypes.DATE),
-        VERSION,
-        ORIGIN,
-        page_size(default=1_000, most=10_000),
-        paging.CURSOR,
-        Param("format", "`json` or `csv`; the Accept header does the same.", enum=lambda: ["json", "csv"]),
+        *PAGED,
     )
 
     @extend_schema(
         operation_id="forecasts_totals",
         tags=["forecasts"],
         parameters=[*query.openapi(), IF_NONE_MATCH],
-        responses={
-            (200, "application/json"): TotalPageSerializer,
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description=f"Columns: {', '.join(COLUMNS)}."),
-            304: OpenApiResponse(description="Nothing changed since the ETag or date that was sent."),
-        },
+        responses=page_responses(TotalPageSerializer, COLUMNS),
     )
     def get(self, request: Request) -> HttpResponseBase:
         """List forecasts of the total, the stores and the categories: by default the champion's newest published."""

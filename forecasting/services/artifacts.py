@@ -104,6 +104,8 @@ def checked_manifest(*, fitted: FittedModel, role: Role, files: Iterable[StoredF
     if MANIFEST not in listed or len(listed) < 2:
         raise ManifestInvalid(role, "its files are not stored")
     short = {k: v for k, v in body.items() if k not in {"classes", "ceilings"}}
+    if "segments" in short:
+        short["segments"] = [{"series": len(row["ids"]), "families": row["families"]} for row in body["segments"]]
     return {**short, "series": len(body["classes"]), "files": listed}
 
 

@@ -18,18 +18,16 @@ from forecasting.engine.evaluate import Contender, RollingTable, table_of, table
 from forecasting.engine.train import SearchConfig
 from forecasting.engine.types import TrainingWindow
 from forecasting.errors import WrongRequest
-from forecasting.errors_evaluation import EvaluationStopped
+from forecasting.services.backtest_runs import asked_of, keep_files, run_now
 from forecasting.services.backtesting import run_backtest
 from forecasting.services.chain import check_may_start
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.training import check_families
 from forecasting.services.windows import BACKTEST_ORIGINS, plan_window, require_history
 from integrations.services.artifacts import keep_artifacts
-from ledger import execution
 from ledger.context import Listener, RunContext
-from ledger.models import Run, RunState
+from ledger.models import Run
 from ledger.services.audit import record
-from ledger.services.leftovers import IN_PROCESS, end_leftovers
 
 EVALUATE = "forecasting.evaluate"
 MOST_ORIGINS = 52
@@ -75,12 +73,7 @@ def evaluate_inline(
     """
     check_may_start(actor)
     inputs = check_evaluation(as_of=as_of, horizon=horizon, origins=origins, families=families)
-    end_leftovers(kind=EVALUATE)  # of a command that was killed
-    run = execution.run_inline(
-        kind=EVALUATE, inputs={**inputs, IN_PROCESS: True}, requested_by=actor, listener=listener
-    )
-    if run.state != RunState.SUCCEEDED:
-        raise EvaluationStopped(run.get_state_display().lower())
+    run = run_now(kind=EVALUATE, inputs=inputs, actor=actor, listener=listener)
     with default_storage.open(run.artifacts[0]["path"], "rb") as file:
         return EvaluationOutcome(run, json.load(file))
 
@@ -90,12 +83,7 @@ def perform(*, ctx: RunContext) -> dict[str, Any]:
 
     The data come through the one door to training data: nothing after `train_end` of the sealed window is read.
     """
-    asked = check_evaluation(
-        as_of=date.fromisoformat(ctx.inputs["as_of"]),
-        horizon=ctx.inputs["horizon"],
-        origins=ctx.inputs["origins"],
-        families=ctx.inputs["families"],
-    )
+    asked = check_evaluation(**asked_of(ctx))
     ctx.progress(0, 0, "Reading demand")
     window = plan_window(as_of=date.fromisoformat(asked["as_of"]), mode="evaluation")
     config = SearchConfig(families=tuple(asked["families"]), horizon=asked["horizon"], origins=asked["origins"])
@@ -130,9 +118,7 @@ def _table(ctx: RunContext, window: TrainingWindow, config: SearchConfig) -> tup
 
 @transaction.atomic
 def _keep(ctx: RunContext, outputs: dict[str, Any], files: list[dict[str, Any]]) -> None:
-    ctx.fence()
-    Run.objects.filter(pk=ctx.run.pk).update(artifacts=files)
-    ctx.run.artifacts = files
+    keep_files(ctx, files)
     record(
         event="evaluation.made",
         actor=ctx.run.requested_by,

@@ -90,7 +90,7 @@ def _cluster(address: str) -> Iterator[Executor]:
     import distributed
 
     try:
-        client: Any = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+        client: Any = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]  # distributed has no types
     except (OSError, ValueError, TimeoutError) as error:
         raise SchedulerUnreachable(address, str(error)) from error
     try:

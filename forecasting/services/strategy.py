@@ -18,9 +18,9 @@ from forecasting.engine.strategy_choice import Recommendation, recommend
 from forecasting.engine.train import SearchConfig
 from forecasting.engine.types import TrainingWindow, canonical_json, sha256_text
 from forecasting.errors import WrongRequest
-from forecasting.errors_evaluation import EvaluationStopped
 from forecasting.models import StrategyCycle, StrategyDecision
 from forecasting.models.strategy import DecisionKind
+from forecasting.services.backtest_runs import asked_of, keep_files, run_now
 from forecasting.services.backtesting import run_backtest
 from forecasting.services.chain import check_may_start
 from forecasting.services.engine_errors import engine_errors
@@ -31,12 +31,10 @@ from forecasting.services.strategy_chart import to_svg
 from forecasting.services.strategy_report import to_markdown
 from forecasting.services.windows import plan_window
 from integrations.services.artifacts import keep_artifacts
-from ledger import execution
 from ledger.context import Listener, RunContext
-from ledger.models import Run, RunState
+from ledger.models import Run
 from ledger.services import runs
 from ledger.services.audit import record
-from ledger.services.leftovers import IN_PROCESS, end_leftovers
 from tenants.selectors import current_tenant
 
 CYCLE = "forecasting.strategy_cycle"
@@ -96,10 +94,7 @@ def cycle_inline(
     (SeriesUnusable, TrainingRefused); EvaluationStopped where the run was cancelled."""
     check_may_start(actor)
     inputs = check_cycle(as_of=as_of, horizon=horizon, origins=origins, families=families)
-    end_leftovers(kind=CYCLE)  # of a command that was killed
-    run = execution.run_inline(kind=CYCLE, inputs={**inputs, IN_PROCESS: True}, requested_by=actor, listener=listener)
-    if run.state != RunState.SUCCEEDED:
-        raise EvaluationStopped(run.get_state_display().lower())
+    run = run_now(kind=CYCLE, inputs=inputs, actor=actor, listener=listener)
     return StrategyCycle.objects.get(run_id=run.pk)
 
 
@@ -108,12 +103,7 @@ def perform(*, ctx: RunContext) -> dict[str, Any]:
     made = StrategyCycle.objects.filter(run_id=ctx.run.pk).first()
     if made is not None:  # the attempt before this one ended after it had written
         return _summary(made)
-    asked = check_cycle(
-        as_of=date.fromisoformat(ctx.inputs["as_of"]),
-        horizon=ctx.inputs["horizon"],
-        origins=ctx.inputs["origins"],
-        families=ctx.inputs["families"],
-    )
+    asked = check_cycle(**asked_of(ctx))
     ctx.progress(0, 0, "Reading demand")
     report = _report(asked, ctx)
     with tempfile.TemporaryDirectory(prefix="forecourt-strategy-") as folder:
@@ -194,10 +184,8 @@ def report_of(
 
 @transaction.atomic
 def _keep(ctx: RunContext, report: dict[str, Any], files: list[dict[str, Any]]) -> StrategyCycle:
-    ctx.fence()
+    keep_files(ctx, files)
     run = ctx.run
-    Run.objects.filter(pk=run.pk).update(artifacts=files)
-    run.artifacts = files
     return keep_cycle(
         run_id=run.pk,
         report=report,

@@ -58,7 +58,7 @@ def test_training__two_processes__same_bytes_as_in_one(shop: Tenant) -> None:
     with override_settings(SEGMENT_SERIES=2, TRAIN_PROCESSES=2):
         together = trained()
     assert alone == together
-    assert any(name.startswith("segment00001_") for _, name, _ in alone["files"])  # type: ignore[attr-defined]
+    assert any(name.startswith("segment00001_") for _, name, _ in alone["files"])  # type: ignore[attr-defined]  # results of many kinds
 
 
 def test_snapshot__writer_commits_while_it_is_open__nothing_that_is_read_changes(shop: Tenant) -> None:
@@ -113,7 +113,7 @@ def cluster(workers: int, folder: str) -> Iterator[tuple[str, list[subprocess.Po
 
     def start(module: str, *options: str) -> subprocess.Popen[bytes]:
         command = [*common[:2], f"{common[2]}.{module}", *options]
-        started.append(subprocess.Popen(command, env=environment, **plain))  # type: ignore[call-overload]
+        started.append(subprocess.Popen(command, env=environment, **plain))  # type: ignore[call-overload]  # options in one dict
         return started[-1]
 
     try:
@@ -144,7 +144,7 @@ def test_cluster__a_worker_is_killed_in_the_middle__same_backtest_as_in_one_proc
         with override_settings(SEGMENT_SERIES=2, DASK_SCHEDULER_ADDRESS=address), demand_snapshot() as demand:
             assert demand.executor is not None
             until = time.monotonic() + 60
-            while demand.executor._client.nthreads().__len__() < 2 and time.monotonic() < until:  # type: ignore[attr-defined]
+            while demand.executor._client.nthreads().__len__() < 2 and time.monotonic() < until:  # type: ignore[attr-defined]  # Dask
                 time.sleep(0.1)
             _, there, theirs = compared(demand.source(window), config, progress=kill, executor=demand.executor)
         assert killed and workers[0].wait(10) == -signal.SIGKILL

@@ -50,7 +50,7 @@ def calibration(panel: Panel) -> Calibration:
 
 def fitted(panel: Panel, calibration: Calibration, **changes: object) -> FittedModel:
     body = {"families": ("lightgbm", "prophet", "seasonal_naive"), "weights": WEIGHTS, "horizon": HORIZON}
-    return fit(panel, ModelSpec(**{**body, "params": BOTH_FAST, **changes}), calibration)  # type: ignore[arg-type]
+    return fit(panel, ModelSpec(**{**body, "params": BOTH_FAST, **changes}), calibration)  # type: ignore[arg-type]  # keys of two kinds
 
 
 @pytest.fixture(scope="module")

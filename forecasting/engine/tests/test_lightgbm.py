@@ -148,7 +148,7 @@ def test_transform__trial__does_not_see_the_days_it_is_judged_on(monkeypatch):
 
     def watched(lesson: Lesson, *given: object) -> object:
         learned.append(int(lesson.day.max()))
-        return own(lesson, *given)  # type: ignore[arg-type]
+        return own(lesson, *given)  # type: ignore[arg-type]  # handed on as it came
 
     monkeypatch.setattr(boosters, "_fit", watched)
     boosters._choose(made_up(0.5, 0.3), boosters.DEFAULTS, 1, [], 20)

@@ -61,7 +61,9 @@ def panel(rows: pd.DataFrame) -> Panel:
 
 @pytest.fixture(scope="module")
 def fitted(panel: Panel) -> FittedDirect:
-    return FAMILY.fit(panel, SPEC)  # type: ignore[return-value]
+    made = FAMILY.fit(panel, SPEC)
+    assert isinstance(made, FittedDirect)
+    return made
 
 
 def test_features__sales_and_stock_after_each_rows_origin_changed__not_one_feature_changes(panel, fitted):

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from ledger.errors import DomainError
 from ledger.files import whole_file, why_unwritable
@@ -33,6 +33,21 @@ def domain_errors() -> Iterator[None]:
     except DomainError as error:
         status = 2 if isinstance(error, UnknownTenant) else int(getattr(error, "exit_status", 1))
         raise CommandError(str(error), returncode=status) from error
+
+
+def add_backtest_arguments(parser: CommandParser, origins: str) -> None:
+    """The options of a command that looks at a backtest; `backtest_request` reads them. origins: what they are."""
+    parser.add_argument("schema")
+    parser.add_argument("--origins", type=int, metavar="K", help=f"{origins} (default: 4)")
+    parser.add_argument("--horizon", type=int, metavar="H", help="steps ahead (default: 14 days, or 4 weeks)")
+    parser.add_argument("--families", help="comma-separated; seasonal_naive is always compared (default: all)")
+    parser.add_argument("--as-of", type=day, help="last day of data to use (default: the newest)")
+
+
+def backtest_request(options: dict[str, Any]) -> dict[str, Any]:
+    """What those options ask for, as the services take it."""
+    families = options["families"].split(",") if options["families"] is not None else None
+    return {**{name: options[name] for name in ("as_of", "horizon", "origins")}, "families": families}
 
 
 def check_target(path: Path) -> Path:

@@ -9,7 +9,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django_tenants.utils import tenant_context
 
-from forecasting.management.commands._shared import check_target, day, domain_errors, write_json
+from forecasting.management.commands._shared import (
+    add_backtest_arguments,
+    backtest_request,
+    check_target,
+    domain_errors,
+    write_json,
+)
 from forecasting.services.evaluating import evaluate_inline
 from integrations.management.progress import Progress
 from ledger.templatetags.forecourt import UNKNOWN
@@ -28,11 +34,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("schema")
-        parser.add_argument("--origins", type=int, metavar="K", help="rolling origins (default: 4)")
-        parser.add_argument("--horizon", type=int, metavar="H", help="steps ahead (default: 14 days, or 4 weeks)")
-        parser.add_argument("--families", help="comma-separated; seasonal_naive is always compared (default: all)")
-        parser.add_argument("--as-of", type=day, help="last day of data to use (default: the newest)")
+        add_backtest_arguments(parser, "rolling origins")
         parser.add_argument(
             "--by",
             choices=sorted(_GROUPS),
@@ -42,16 +44,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         target = check_target(options["json"]) if options["json"] else None
-        families = options["families"].split(",") if options["families"] is not None else None
         progress = Progress(sys.stderr)
         try:
             with domain_errors(), tenant_context(get_tenant(options["schema"])):
                 outcome = evaluate_inline(
-                    as_of=options["as_of"],
-                    horizon=options["horizon"],
-                    origins=options["origins"],
-                    families=families,
-                    listener=progress if options["verbosity"] else None,
+                    **backtest_request(options), listener=progress if options["verbosity"] else None
                 )
         finally:
             progress.close()

@@ -10,7 +10,13 @@ from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand, CommandParser
 from django_tenants.utils import tenant_context
 
-from forecasting.management.commands._shared import check_target, day, domain_errors, written_whole
+from forecasting.management.commands._shared import (
+    add_backtest_arguments,
+    backtest_request,
+    check_target,
+    domain_errors,
+    written_whole,
+)
 from forecasting.models import StrategyCycle
 from forecasting.services.strategy import CHART_FILE, JSON_FILE, MARKDOWN_FILE, cycle_inline
 from forecasting.services.strategy_report import HEADS, cell
@@ -28,11 +34,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("schema")
-        parser.add_argument("--origins", type=int, metavar="K", help="rolling origins, 2 or more (default: 4)")
-        parser.add_argument("--horizon", type=int, metavar="H", help="steps ahead (default: 14 days, or 4 weeks)")
-        parser.add_argument("--families", help="comma-separated; seasonal_naive is always compared (default: all)")
-        parser.add_argument("--as-of", type=day, help="last day of data to use (default: the newest)")
+        add_backtest_arguments(parser, "rolling origins, 2 or more")
         parser.add_argument(
             "--out",
             type=Path,
@@ -45,17 +47,10 @@ class Command(BaseCommand):
         if folder is not None:
             for name in (JSON_FILE, MARKDOWN_FILE, CHART_FILE):
                 check_target(folder / name)
-        families = options["families"].split(",") if options["families"] is not None else None
         progress = Progress(sys.stderr)
         with domain_errors(), tenant_context(get_tenant(options["schema"])):
             try:
-                cycle = cycle_inline(
-                    as_of=options["as_of"],
-                    horizon=options["horizon"],
-                    origins=options["origins"],
-                    families=families,
-                    listener=progress if options["verbosity"] else None,
-                )
+                cycle = cycle_inline(**backtest_request(options), listener=progress if options["verbosity"] else None)
             finally:
                 progress.close()
             self._print(cycle)  # first: what was found is told even where the files cannot be written
