@@ -18,6 +18,7 @@ PAGES = {
     "front": "/admin/",
     "approvals": "/admin/forecasting/promotionrequest/",
     "versions": "/admin/forecasting/modelversion/",
+    "version": "/admin/forecasting/modelversion/2/change/",
     "series": "/admin/forecasting/series/",
     "totals": "/admin/forecasting/forecastnodepath/",
     "reasons": "/admin/forecasting/series/1/explain/",
