@@ -104,6 +104,11 @@ class Env(BaseSettings):
         alias="FORECOURT_RUN_LOST_AFTER_SECONDS",
         description="A running job without a heartbeat for this long is marked lost and retried.",
     )
+    schedules: bool = Field(
+        True,
+        alias="FORECOURT_SCHEDULES",
+        description="Whether this host's worker starts what the declared schedules have due in each tenant.",
+    )
     trusted_origins: str = Field(
         "",
         alias="FORECOURT_CSRF_TRUSTED_ORIGINS",

@@ -147,6 +147,7 @@ else:
 
 RUN_HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 RUN_LOST_AFTER_SECONDS = ENV.lost_after_seconds
+SCHEDULES = ENV.schedules
 TRAIN_PROCESSES = ENV.train_processes
 SEGMENT_SERIES = ENV.segment_series
 DASK_SCHEDULER_ADDRESS = ENV.dask_scheduler_address

@@ -46,12 +46,9 @@ class Operations:
 
 
 def operations_now() -> Operations:
-    """What is wrong in the tenant's operations, from its heartbeat.
-
-    No SLO is published and no incident has a severity yet, so every open incident counts as severe.
-    """
+    """What is wrong in the tenant's operations, from its heartbeat; without one nothing is known."""
     row = Heartbeat.objects.filter(schema_name=current_tenant().schema_name).first()
-    return Operations(slo_critical=0, open_sev1=None) if row is None else Operations(0, row.open_incidents)
+    return Operations(None, None) if row is None else Operations(row.slo_critical, row.open_sev1)
 
 
 def assess_readiness(*, candidate: ModelVersion | None, rules: ReadinessRules) -> Readiness:

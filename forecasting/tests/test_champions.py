@@ -179,9 +179,9 @@ def test_refresh__open_incident_or_unknown_backtest__is_held(alpha: Tenant) -> N
     champion = promote().version
     realise(champion)
     version = refreshed(champion)
-    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1)
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1, open_sev1=1)
     assert guard_and_assign(ctx=context(), version=version)["guard"]["failing"] == ["operations"]
-    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0)
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0, open_sev1=0)
     ModelVersion.objects.filter(pk=version.pk).update(backtest={})
     version.refresh_from_db()
     assert guard_and_assign(ctx=context(), version=version)["guard"]["failing"] == ["backtest"]

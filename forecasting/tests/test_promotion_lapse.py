@@ -113,9 +113,9 @@ def test_approval__expired_request__is_refused(alpha: Tenant) -> None:
 
 def test_approval__incident_opened_since__waits_until_it_is_closed(alpha: Tenant) -> None:
     request, decider = make_pending_request(), make_person("decider", Role.REVIEWER)
-    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1)
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1, open_sev1=1)
     with pytest.raises(PromotionNotEligible, match="incident"):
         approve_promotion(request_id=request.pk, actor=decider, reason="Sure")
     assert state_of(request) == RequestState.PENDING
-    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0)
+    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0, open_sev1=0)
     assert approve_promotion(request_id=request.pk, actor=decider, reason="Sure").version == request.candidate

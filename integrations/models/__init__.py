@@ -5,6 +5,7 @@ from integrations.models.connection import PulledFile, SftpConnection
 from integrations.models.delivery import Delivery, DeliveryFile
 from integrations.models.draft import DraftFile, OnboardingDraft
 from integrations.models.drift import DriftItem
+from integrations.models.incident import Incident, IncidentEvent
 from integrations.models.source import Contract, Source
 from integrations.models.token import ApiToken
 
@@ -16,6 +17,8 @@ __all__ = [
     "DeliveryFile",
     "DraftFile",
     "DriftItem",
+    "Incident",
+    "IncidentEvent",
     "IngestBatch",
     "OnboardingDraft",
     "PulledFile",

@@ -7,6 +7,7 @@ from tenants.models.application import (
     Attempt,
     TenantApplication,
 )
+from tenants.models.dispatch import Dispatch, DispatchEntry, EntryOutcome
 from tenants.models.heartbeat import Heartbeat
 from tenants.models.mail import (
     INVITATION_TRANSITIONS,
@@ -27,7 +28,10 @@ __all__ = [
     "TENANT_TRANSITIONS",
     "ApplicationState",
     "Attempt",
+    "Dispatch",
+    "DispatchEntry",
     "Domain",
+    "EntryOutcome",
     "Heartbeat",
     "Invitation",
     "InvitationState",

@@ -18,6 +18,8 @@ class Heartbeat(models.Model):
     data_until = models.DateField(null=True, blank=True)
     pending_approvals = models.PositiveIntegerField(default=0)
     open_incidents = models.PositiveIntegerField(default=0)
+    open_sev1 = models.PositiveIntegerField(default=0, help_text="Of them, those of severity 1.")
+    slo_critical = models.PositiveIntegerField(default=0, help_text="SLOs that are critical now.")
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

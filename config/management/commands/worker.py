@@ -18,6 +18,7 @@ from config.processes import forks_end_with_parent
 from ledger.services import runs
 from tenants.selectors import serving_schemas
 from tenants.services.applications import expire_due
+from tenants.services.dispatching import dispatch_due
 from tenants.services.mails import send_due
 
 logger = logging.getLogger(__name__)
@@ -79,10 +80,13 @@ def reap_everywhere() -> int:
 
 
 def keep_promises() -> None:
-    """Send the mails whose next attempt is due, and end applications that nobody confirmed in time."""
+    """Send the mails whose next attempt is due, end applications that nobody confirmed in time, and queue what the
+    schedules have due."""
     try:
         send_due()
         expire_due()
+        if settings.SCHEDULES:
+            dispatch_due()
     except DatabaseError:
-        logger.exception("cannot look for mails that are due; trying again later")
+        logger.exception("cannot look for what is due; trying again later")
         connections.close_all()

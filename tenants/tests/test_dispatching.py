@@ -1,0 +1,155 @@
+"""Schedules and fan-out: each slot once in each tenant's own time, and a tenant's failure is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from io import StringIO
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.management import CommandError, call_command
+from django_tenants.utils import schema_context
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.jobs import _KINDS, job
+from ledger.models import Run, RunState
+from ledger.schema import connection
+from tenants import schedules
+from tenants.errors import PlatformOperatorRequired
+from tenants.models import Dispatch, DispatchEntry, EntryOutcome, Tenant, TenantStatus
+from tenants.schedules import EPOCH, Every, Schedule, register_schedule
+from tenants.services.dispatching import dispatch, dispatch_due
+
+UTC = ZoneInfo("UTC")
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture(autouse=True)
+def _only_ours() -> Iterator[None]:
+    before = dict(schedules._SCHEDULES)
+    schedules._SCHEDULES.clear()
+    job("tests.ping", title="Ping")(lambda context: {})
+    yield
+    schedules._SCHEDULES.clear()
+    schedules._SCHEDULES.update(before)
+    _KINDS.pop("tests.ping")
+
+
+def daily(**more: object) -> Schedule:
+    return Schedule("ping", "tests.ping", "Ping", **{"every": Every.DAY, "at": time(2, 30), **more})  # type: ignore[arg-type]  # a test's shorthand
+
+
+def outcomes() -> list[tuple[str, str]]:
+    return list(DispatchEntry.objects.order_by("pk").values_list("schema_name", "outcome"))
+
+
+@given(
+    zone=st.sampled_from(
+        ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
+    ),
+    at=st.times(),
+    step=st.integers(7, 59),
+    days=st.integers(0, 2),
+)
+@settings(max_examples=60, deadline=None)
+def test_slot__days_of_daylight_saving__each_local_day_fires_exactly_once(zone, at, step, days):
+    schedule = daily(at=at.replace(tzinfo=None, microsecond=0))
+    for start in (
+        datetime(2026, 3, 27, tzinfo=UTC),
+        datetime(2026, 10, 23, tzinfo=UTC),
+        datetime(2026, 4, 3, tzinfo=UTC),
+    ):
+        begin = start + timedelta(days=days)
+        fired: list[str] = []
+        now = begin
+        while now < begin + timedelta(days=5):
+            slot = schedule.slot(now, zone, "alpha")
+            if slot is not None and slot not in fired:
+                fired.append(slot)
+            now += timedelta(minutes=step)
+        local = [(begin + timedelta(hours=h)).astimezone(ZoneInfo(zone)).date().isoformat() for h in range(0, 120)]
+        whole = list(dict.fromkeys(local))[1:-1]  # the first and the last day are only seen in part
+        assert [day for day in fired if day in whole] == whole
+
+
+def test_slot__time_that_is_skipped_or_comes_twice__once():
+    schedule = daily()
+    before = datetime(2026, 3, 29, 1, 59, tzinfo=BERLIN).astimezone(UTC)
+    assert schedule.slot(before, "Europe/Berlin", "a") is None  # 02:30 does not exist on this day
+    assert schedule.slot(before + timedelta(minutes=2), "Europe/Berlin", "a") == "2026-03-29"
+    first = datetime(2026, 10, 25, 2, 35, tzinfo=BERLIN).astimezone(UTC)
+    again = first + timedelta(hours=1)  # 02:35 once more
+    assert again.astimezone(BERLIN).strftime("%H:%M") == "02:35"
+    assert schedule.slot(first, "Europe/Berlin", "a") == schedule.slot(again, "Europe/Berlin", "a") == "2026-10-25"
+
+
+def test_slot__weeks_months_hours_minutes__as_declared():
+    weekly = Schedule("w", "k", "W", Every.WEEK, at=time(4), day=1)
+    monthly = Schedule("m", "k", "M", Every.MONTH, at=time(4), day=15)
+    wednesday = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    assert weekly.slot(wednesday, "UTC", "a") == "2026-11-23"
+    assert weekly.slot(datetime(2026, 11, 23, 3, 59, tzinfo=UTC), "UTC", "a") is None
+    assert monthly.slot(wednesday, "UTC", "a") == "2026-11-15"
+    assert monthly.slot(datetime(2026, 12, 3, tzinfo=UTC), "UTC", "a") == "2026-11-15"
+    assert monthly.slot(wednesday, "UTC", "a", since=datetime(2026, 11, 20, tzinfo=UTC)) is None  # began after it
+    hourly = Schedule("h", "k", "H", Every.HOUR, at=time(0, 30))
+    assert hourly.slot(datetime(2026, 11, 25, 12, 29, tzinfo=UTC), "UTC", "a") is None
+    assert hourly.slot(datetime(2026, 11, 25, 12, 31, tzinfo=UTC), "UTC", "a") == "2026-11-25T12+0000"
+    minutes = Schedule("n", "k", "N", Every.MINUTES, minutes=15)
+    slots = {minutes.slot(EPOCH + timedelta(minutes=n), "UTC", "a") for n in range(60)}
+    assert len(slots) == 4
+
+
+@pytest.mark.parametrize("wrong", [{"every": Every.WEEK, "day": 8}, {"every": Every.MONTH, "day": 31},
+                                   {"every": Every.MINUTES, "minutes": 0}])  # fmt: skip
+def test_schedule__a_day_that_not_every_period_has__is_refused(wrong):
+    with pytest.raises(ValueError, match="ping"):
+        daily(**wrong)
+
+
+def test_dispatch_due__called_again__queues_each_slot_once_in_each_tenants_time(alpha):
+    connection.set_schema_to_public()
+    Tenant.objects.filter(schema_name="alpha").update(created_at=EPOCH, time_zone="Europe/Berlin")
+    Tenant.objects.filter(schema_name="beta").update(created_at=EPOCH, time_zone="America/New_York")
+    register_schedule(daily())
+    at = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)  # 03:00 in Berlin, 21:00 of the day before in New York
+    assert (dispatch_due(now=at), dispatch_due(now=at)) == (2, 0)
+    slots = set(DispatchEntry.objects.values_list("schema_name", "dispatch__slot"))
+    assert slots == {("alpha", "2026-11-25"), ("beta", "2026-11-24")}
+    with schema_context("alpha"):
+        run = Run.objects.get(kind="tests.ping")
+        assert run.requested_by_name == "system" and run.state == RunState.QUEUED
+    assert connection.schema_name == "public"
+
+
+def test_dispatch_due__nothing_to_do_there__says_so_and_asks_in_the_tenant(alpha):
+    connection.set_schema_to_public()
+    Tenant.objects.update(created_at=EPOCH)
+    register_schedule(daily(applies=lambda: connection.schema_name == "beta"))
+    dispatch_due(now=datetime(2026, 11, 25, 12, tzinfo=UTC))
+    assert outcomes() == [("alpha", "nothing"), ("beta", "queued")]
+
+
+def test_dispatch__suspended_live_and_broken_tenants__do_not_stop_the_others(alpha, make_user):
+    connection.set_schema_to_public()
+    Tenant.objects.create(schema_name="gone_one", name="Gone", status=TenantStatus.ACTIVE)  # its schema is missing
+    Tenant.objects.create(schema_name="asleep", name="Asleep", status=TenantStatus.SUSPENDED)
+    with schema_context("alpha"):
+        Run.objects.create(kind="tests.ping", idempotency_key="before")
+    made = dispatch(kind="tests.ping")
+    assert outcomes() == [("alpha", "live"), ("beta", "queued"), ("gone_one", "failed")]
+    assert made.entries.get(schema_name="gone_one").reason
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 tenant"):
+        call_command("dispatch", "tests.ping", stdout=out)
+    assert "2 was under way already, 1 could not be queued" in out.getvalue()
+    with pytest.raises(CommandError, match="asleep"):
+        call_command("dispatch", "tests.ping", "--tenants", "asleep", stdout=out)
+    with pytest.raises(CommandError, match="No job of kind"):
+        call_command("dispatch", "tests.nothing")
+    with pytest.raises(PlatformOperatorRequired):
+        dispatch(kind="tests.ping", actor=make_user("eve"))
+    assert Dispatch.objects.exclude(schedule="").count() == 0
+    assert EntryOutcome.FAILED in set(DispatchEntry.objects.values_list("outcome", flat=True))
