@@ -91,20 +91,24 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """A tenant's sidebar; Approvals and Changed columns carry the number of what waits."""
+    """A tenant's sidebar; Approvals, Incidents and Changed columns carry the number of what waits."""
     from forecasting.models import PromotionRequest, RequestState
-    from integrations.models import DriftItem
+    from integrations.models import DriftItem, Incident
     from integrations.models.drift import DriftState
+    from integrations.models.incident import LIVE_INCIDENTS
 
     waiting = PromotionRequest.objects.filter(state=RequestState.PENDING).count()
     badge = {"badge": str(waiting), "badge_variant": "warning"} if waiting else {}
     changed = DriftItem.objects.filter(state=DriftState.OPEN).count()
     held = {"badge": str(changed), "badge_variant": "warning"} if changed else {}
+    wrong = Incident.objects.filter(state__in=LIVE_INCIDENTS).count()
+    live = {"badge": str(wrong), "badge_variant": "danger"} if wrong else {}
     return [
         _group(
             "",
             _item("Overview", "monitoring", "admin:index"),
             _item("Approvals", "how_to_vote", "admin:forecasting_promotionrequest_changelist", **badge),
+            _item("Incidents", "emergency_home", "admin:integrations_incident_changelist", **live),
         ),
         _group(
             "Forecasts",

@@ -9,3 +9,6 @@ class IntegrationsConfig(AppConfig):
 
     def ready(self) -> None:
         from integrations import checks, jobs  # noqa: F401  # importing registers the checks and the kinds of jobs
+        from integrations.services import watching
+
+        watching.register()

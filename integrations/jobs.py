@@ -49,3 +49,19 @@ def sftp_pull(ctx: RunContext) -> dict[str, Any]:
     from integrations.services.pull import perform_pull  # paramiko, which a web process needs only for host keys
 
     return perform_pull(ctx=ctx)
+
+
+@job("integrations.watch", title="Look for incidents", max_attempts=1)
+def watch(ctx: RunContext) -> dict[str, Any]:
+    """Look for what should be an incident, and whether one that is open is over."""
+    from integrations.services import watching
+
+    return watching.watch(ctx=ctx)
+
+
+@job("integrations.verify_ledger", title="Verify the audit trail", max_attempts=2)
+def verify_ledger(ctx: RunContext) -> dict[str, Any]:
+    """Recompute the tenant's audit chain."""
+    from integrations.services import watching
+
+    return watching.verify_ledger()

@@ -75,6 +75,8 @@ def addresses() -> dict[str, str]:
         "api-runs": "/api/v1/runs/",
         "api-run": f"/api/v1/runs/{run.pk}/",
         "api-strategy": "/api/v1/strategy/",
+        "api-incidents": "/api/v1/incidents/",
+        "api-sync-health": "/api/v1/sync-health/",
         "api-ingest": "/api/v1/ingest/nothing/",
     }
 

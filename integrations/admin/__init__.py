@@ -1,5 +1,27 @@
-"""Admin of sources, their connections, contracts, deliveries, rows, changed columns, onboardings and API tokens."""
+"""Admin of sources, their connections, contracts, deliveries, rows, changed columns, incidents and API tokens."""
 
-from integrations.admin import batches, connections, contracts, deliveries, drift, onboarding, rejected, sources, tokens
+from integrations.admin import (
+    batches,
+    connections,
+    contracts,
+    deliveries,
+    drift,
+    incidents,
+    onboarding,
+    rejected,
+    sources,
+    tokens,
+)
 
-__all__ = ["batches", "connections", "contracts", "deliveries", "drift", "onboarding", "rejected", "sources", "tokens"]
+__all__ = [
+    "batches",
+    "connections",
+    "contracts",
+    "deliveries",
+    "drift",
+    "incidents",
+    "onboarding",
+    "rejected",
+    "sources",
+    "tokens",
+]
