@@ -63,6 +63,21 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "", _item("Fleet", "hub", "admin:index"), _item("Tenants", "storefront", "admin:tenants_tenant_changelist")
         ),
         _group(
+            "Operations",
+            _item(
+                "Service levels",
+                "speed",
+                "admin:tenants_slosample_changelist",
+                permission=_may("tenants.view_slosample"),
+            ),
+            _item(
+                "Dispatches",
+                "fork_right",
+                "admin:tenants_dispatch_changelist",
+                permission=_may("tenants.view_dispatch"),
+            ),
+        ),
+        _group(
             "Joining",
             _item(
                 "Applications",

@@ -18,12 +18,18 @@ from integrations.models.incident import LIVE_INCIDENTS
 from integrations.services.incidents import open_incident, resolve_incident
 from integrations.sync_health import Health, SyncHealth, sync_health
 from ledger.context import RunContext
+from ledger.schema import connection
 from ledger.services.verify import ChainReport, verify_chain
+from tenants.models import Heartbeat
 from tenants.schedules import Every, Schedule, register_schedule
+from tenants.services.slo_measuring import age_hours, applies_to
+from tenants.slos import TENANT_SLOS, Slo, SloState, age_state
 
 WATCH, VERIFY = "integrations.watch", "integrations.verify_ledger"
 DRIFT_WAITS = timedelta(hours=24)
 STALE, FAILING, HELD, LEDGER = "stale_source", "ingest_failing", "drift_held", "ledger_broken"
+LEVEL, MISSING = "slo_critical", "forecasts_missing"
+_PRODUCTION = "production_tier_active"
 
 
 def watch(*, ctx: RunContext | None) -> dict[str, int]:
@@ -69,6 +75,7 @@ def register() -> None:
         register_trigger(trigger)
     register_watch("sources", _watch_sources)
     register_watch("changed columns", _watch_columns)
+    register_watch("service levels", _watch_levels)
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -120,6 +127,38 @@ def _decided(incident: Incident) -> Check:
     return Check(not open_items, f"{open_items or 'no'} deliveries of {incident.subject} are held for changed columns.")
 
 
+# --- service levels ---------------------------------------------------------------------------------------------------
+
+
+def _critical() -> tuple[Heartbeat | None, list[Slo]]:
+    """The tenant's heartbeat, and the service levels that it has missed for two windows by now."""
+    beat = Heartbeat.objects.filter(schema_name=connection.schema_name).first()
+    if beat is None:
+        return None, []
+    now = timezone.now()
+    ages = {slo: age_hours(beat, slo, now) for slo in TENANT_SLOS if applies_to(beat, slo)}
+    return beat, [slo for slo, age in ages.items() if age_state(age, slo) is SloState.CRITICAL]
+
+
+def _watch_levels() -> None:
+    beat, critical = _critical()
+    for slo in critical:
+        missing = beat is not None and slo.field == "last_forecast_at" and beat.readiness == _PRODUCTION
+        open_incident(
+            trigger=MISSING if missing else LEVEL,
+            subject=slo.name,
+            summary=f"{slo.title}: not for this tenant, for more than {2 * slo.max_age_hours:g} hours. "
+            "No model is promoted until it is so again.",
+            facts={"slo": slo.name, "max_age_hours": slo.max_age_hours},
+        )
+
+
+def _kept_again(incident: Incident) -> Check:
+    critical = [slo for slo in _critical()[1] if slo.name == incident.subject]
+    title = incident.subject.replace("_", " ")
+    return Check(not critical, f"{title} is {'missed for two windows still' if critical else 'kept, or nearly'}.")
+
+
 # --- audit chain ------------------------------------------------------------------------------------------------------
 
 
@@ -142,7 +181,32 @@ def _chain_whole(incident: Incident) -> Check:
     return Check(report.intact, "the audit trail adds up." if report.intact else _first_break(report))
 
 
+_LEVEL_STEPS = (
+    Step("worker", "See that a worker runs, and what waits in its queue", "/readyz; Runs"),
+    Step("runs", "Read why the newest run of the job failed", "Runs → failed"),
+    Step("data", "See that sales still come in: without new days there is nothing to forecast from", "Sources"),
+    Step("again", "Start the job again", "manage.py dispatch forecasting.retrain --tenants SCHEMA"),
+)
+
 _TRIGGERS = (
+    Trigger(
+        name=MISSING,
+        title="A production tenant has no fresh forecasts",
+        severity="sev1",
+        meaning="A tenant in production is served forecasts that are older than twice what is promised.",
+        steps=_LEVEL_STEPS,
+        check=_kept_again,
+        closes_itself=True,
+    ),
+    Trigger(
+        name=LEVEL,
+        title="A service level is critical",
+        severity="sev2",
+        meaning="One of the tenant's own service levels was missed for two windows in a row.",
+        steps=_LEVEL_STEPS,
+        check=_kept_again,
+        closes_itself=True,
+    ),
     Trigger(
         name=STALE,
         title="A source is stale",

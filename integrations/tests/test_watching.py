@@ -18,6 +18,7 @@ from integrations.services.incidents import open_incident
 from integrations.services.watching import verify_ledger, watch
 from integrations.sync_health import Health, sync_health
 from ledger.services.audit import record
+from tenants.models import Heartbeat
 from tenants.roles import Role
 
 
@@ -102,6 +103,21 @@ def test_watch__columns_that_wait_for_a_day__is_an_incident_until_decided(alpha)
     watch(ctx=None)
     assert Incident.objects.get().trigger == "drift_held"
     DriftItem.objects.filter(pk=item.pk).update(state="discarded", decided_at=timezone.now(), reason="no")
+    assert watch(ctx=None)["resolved"] == 1
+
+
+@pytest.mark.parametrize(
+    ("readiness", "trigger", "severity"),
+    [("production_tier_active", "forecasts_missing", "sev1"), ("warming", "slo_critical", "sev2")],
+)
+def test_watch__no_fresh_forecasts__is_worse_for_a_tenant_in_production(alpha, readiness, trigger, severity):
+    old, now = timezone.now() - timedelta(hours=80), timezone.now()
+    fields = {"champion": "v1", "last_forecast_at": old, "last_accuracy_at": now, "readiness": readiness}
+    Heartbeat.objects.update_or_create(schema_name="alpha", defaults=fields)
+    watch(ctx=None)
+    incident = Incident.objects.get()
+    assert (incident.trigger, incident.severity, incident.subject) == (trigger, severity, "forecast_freshness")
+    Heartbeat.objects.filter(schema_name="alpha").update(last_forecast_at=now)
     assert watch(ctx=None)["resolved"] == 1
 
 

@@ -18,6 +18,7 @@ from tenants.models.mail import (
     MailState,
     OutgoingMail,
 )
+from tenants.models.slo import RequestCount, SloSample
 from tenants.models.tenant import TENANT_TRANSITIONS, Domain, Tenant, TenantStatus, TenantTier
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "MailKind",
     "MailState",
     "OutgoingMail",
+    "RequestCount",
+    "SloSample",
     "Tenant",
     "TenantApplication",
     "TenantStatus",

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 from django_tenants.utils import schema_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,4 +154,10 @@ def test_dispatch__suspended_live_and_broken_tenants__do_not_stop_the_others(alp
     with pytest.raises(PlatformOperatorRequired):
         dispatch(kind="tests.ping", actor=make_user("eve"))
     assert Dispatch.objects.exclude(schedule="").count() == 0
+    client = Client(headers={"host": "localhost"})
+    client.force_login(make_user("op", is_superuser=True))
+    page = client.get(reverse("admin:tenants_dispatch_change", args=[made.pk], urlconf="config.urls_platform"))
+    text = page.content.decode()
+    assert page.status_code == 200 and "Could not be queued" in text and "run migrate_schemas" in text
+    assert client.get(reverse("admin:tenants_dispatch_changelist", urlconf="config.urls_platform")).status_code == 200
     assert EntryOutcome.FAILED in set(DispatchEntry.objects.values_list("outcome", flat=True))

@@ -20,6 +20,7 @@ from tenants.selectors import serving_schemas
 from tenants.services.applications import expire_due
 from tenants.services.dispatching import dispatch_due
 from tenants.services.mails import send_due
+from tenants.services.slo_measuring import measure_slos
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +81,14 @@ def reap_everywhere() -> int:
 
 
 def keep_promises() -> None:
-    """Send the mails whose next attempt is due, end applications that nobody confirmed in time, and queue what the
-    schedules have due."""
+    """Send the mails whose next attempt is due, end applications that nobody confirmed in time, queue what the
+    schedules have due, and measure the service levels."""
     try:
         send_due()
         expire_due()
         if settings.SCHEDULES:
             dispatch_due()
+            measure_slos()
     except DatabaseError:
         logger.exception("cannot look for what is due; trying again later")
         connections.close_all()

@@ -1,0 +1,119 @@
+"""Dispatches, for the platform's staff: one job for many tenants, what came of it in each, and who is still at it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.db import connection
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from ledger.admin.base import ReadOnlyAdmin
+from ledger.jobs import job_title
+from ledger.sites import platform_site
+from ledger.templatetags.forecourt import badge, moment
+from tenants.models import Dispatch, EntryOutcome
+from tenants.schedules import all_schedules
+
+_TONES = {
+    EntryOutcome.QUEUED: "info",
+    EntryOutcome.LIVE: "plain",
+    EntryOutcome.NOTHING: "plain",
+    EntryOutcome.REFUSED: "warn",
+    EntryOutcome.FAILED: "bad",
+}
+_SHOWN = 1000
+
+
+@admin.register(Dispatch, site=platform_site)
+class DispatchAdmin(ReadOnlyAdmin):
+    """One job for many tenants."""
+
+    list_display = ["label", "why", "asked", "tenants", "queued", "failed"]
+    list_filter = ["schedule", "kind"]
+    search_fields = ["kind", "schedule", "requested_by_name"]
+    search_help_text = "Job, schedule or person"
+    date_hierarchy = "requested_at"
+    page_template = "forecourt/dispatch.html"
+    empty_hint = (
+        "Nothing was dispatched yet. Schedules do it by themselves while a worker runs; manage.py dispatch does it now."
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Dispatch]:
+        rows: QuerySet[Dispatch] = super().get_queryset(request)
+        failed = Q(entries__outcome__in=[EntryOutcome.FAILED, EntryOutcome.REFUSED])
+        return rows.annotate(
+            n_all=Count("entries"),
+            n_queued=Count("entries", filter=Q(entries__outcome=EntryOutcome.QUEUED)),
+            n_failed=Count("entries", filter=failed),
+        )
+
+    @display(description="Job", ordering="kind")
+    def label(self, made: Dispatch) -> str:
+        return job_title(made.kind)
+
+    @display(description="Asked by", ordering="schedule")
+    def why(self, made: Dispatch) -> str:
+        return f"schedule {made.schedule}, {made.slot}" if made.schedule else made.requested_by_name
+
+    @display(description="When", ordering="requested_at")
+    def asked(self, made: Dispatch) -> str:
+        return moment(made.requested_at)
+
+    @display(description="Tenants")
+    def tenants(self, made: Any) -> int:
+        return int(made.n_all)
+
+    @display(description="Queued")
+    def queued(self, made: Any) -> int:
+        return int(made.n_queued)
+
+    @display(description="Refused or failed")
+    def failed(self, made: Any) -> int:
+        return int(made.n_failed)
+
+    def page_context(self, request: HttpRequest, obj: Dispatch) -> dict[str, Any]:
+        entries = list(obj.entries.all()[:_SHOWN])
+        states = _run_states([(entry.schema_name, str(entry.run_id)) for entry in entries if entry.run_id])
+        counts = Counter(entry.outcome for entry in entries)
+        schedule = next((one for one in all_schedules() if one.name == obj.schedule), None)
+        return {
+            "made": obj,
+            "job": job_title(obj.kind),
+            "counts": [(label, counts[value]) for value, label in EntryOutcome.choices if counts[value]],
+            "runs": sorted(Counter(states.values()).items()),
+            "stragglers": sum(state in ("queued", "running", "lost") for state in states.values()),
+            "when": schedule.words() if schedule is not None else "",
+            "rows": [
+                {"entry": entry, "outcome": _badge(entry.outcome), "run": states.get(str(entry.run_id), "")}
+                for entry in entries
+            ],
+        }
+
+
+def _run_states(runs: list[tuple[str, str]]) -> dict[str, str]:
+    """State of each run, by its id: one statement over all the schemas that still have their table."""
+    names = sorted({schema_name for schema_name, _ in runs})
+    if not names:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT schemaname FROM pg_tables WHERE tablename = 'ledger_run' AND schemaname = ANY(%s)", [names]
+        )
+        there = [connection.ops.quote_name(row[0]) for row in cursor.fetchall()]
+        if not there:
+            return {}
+        parts = " UNION ALL ".join(
+            f"SELECT id, state FROM {name}.ledger_run WHERE id = ANY(%(ids)s::uuid[])"  # noqa: S608  # quoted names
+            for name in there
+        )
+        cursor.execute(parts, {"ids": [run_id for _, run_id in runs]})
+        return {str(run_id): state for run_id, state in cursor.fetchall()}
+
+
+def _badge(outcome: str) -> SafeString:
+    return badge(outcome, EntryOutcome(outcome).label, _TONES[EntryOutcome(outcome)])
