@@ -2,7 +2,7 @@
 
 A sample counts what was good of what was asked at one moment: tenants whose last forecast is young enough, requests
 that were answered. Compliance is the good share of all samples of the rolling window; the error budget is what the
-objective leaves to be missed. An SLO is judged by evaluation windows of a day: one below the objective is a warning, the
+objective leaves to be missed. An SLO is judged by windows of a day: one below the objective is a warning, the
 one before as well is critical.
 """
 
