@@ -134,6 +134,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         ),
         _group(
             "Models",
+            _item("Chains", "linked_services", "admin:forecasting_chain_changelist"),
             _item("Versions", "model_training", "admin:forecasting_modelversion_changelist"),
             _item("Strategy", "balance", "admin:forecasting_strategycycle_changelist"),
             _item("Champions", "trophy", "admin:forecasting_championassignment_changelist"),

@@ -5,42 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 from forecasting.services import chain_steps as chain
+from forecasting.services import chain_words as words
 from forecasting.services import evaluating, strategy
 from ledger.context import RunContext
 from ledger.jobs import job
 
+_STEP: dict[str, Any] = {"max_attempts": 3, "ended": chain.follow, "may_resume": chain.may_resume}
 
-@job(chain.RETRAIN, title="Retrain", max_attempts=3)
+
+@job(chain.RETRAIN, title="Retrain", says=words.of_retrain, plan=chain.planned_steps, **_STEP)
 def retrain(ctx: RunContext) -> dict[str, Any]:
     """Train a version: search for a spec, or refresh the champion's."""
     return chain.retrain(ctx)
 
 
-@job(chain.FORECAST, title="Forecast", max_attempts=3)
+@job(chain.FORECAST, title="Forecast", says=words.of_forecast, **_STEP)
 def forecast(ctx: RunContext) -> dict[str, Any]:
     """Forecast with a version from the newest day."""
     return chain.forecast(ctx)
 
 
-@job(chain.ACCURACY, title="Measure accuracy", max_attempts=3)
+@job(chain.ACCURACY, title="Measure accuracy", says=words.of_accuracy, **_STEP)
 def accuracy(ctx: RunContext) -> dict[str, Any]:
     """Score stored forecasts on the demand that came."""
     return chain.accuracy(ctx)
 
 
-@job(chain.GATE, title="Promotion gate", max_attempts=3)
+@job(chain.GATE, title="Promotion gate", says=words.of_gate, plan=chain.planned_steps, **_STEP)
 def gate(ctx: RunContext) -> dict[str, Any]:
     """Judge a candidate on its sealed holdout."""
     return chain.gate(ctx)
 
 
-@job(chain.REQUEST, title="Request promotion", max_attempts=3)
+@job(chain.REQUEST, title="Request promotion", says=words.of_request, **_STEP)
 def request(ctx: RunContext) -> dict[str, Any]:
     """Ask for the promotion of an eligible candidate."""
     return chain.request(ctx)
 
 
-@job(chain.GUARD, title="Refresh guard", max_attempts=3)
+@job(chain.GUARD, title="Refresh guard", says=words.of_guard, **_STEP)
 def guard(ctx: RunContext) -> dict[str, Any]:
     """Let a refreshed champion serve, or say why not."""
     return chain.guard(ctx)

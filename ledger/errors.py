@@ -65,6 +65,16 @@ class TransitionRefused(DomainError):
         super().__init__(f"{what} is {current}; it cannot become {wanted}.")
 
 
+class TreeEnded(DomainError):
+    """Of runs that belong together none is live any more."""
+
+    code = "tree_ended"
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what} and all its steps have ended; there is nothing to cancel.")
+
+
 class RunCancelled(LedgerError):
     """Raised inside a job at its next sign of progress after somebody asked for its end."""
 

@@ -83,6 +83,7 @@ def _claim(run_id: uuid.UUID) -> Run | None:
         RunState.RUNNING,
         attempt=run.attempt + 1,
         started_at=run.started_at or now,
+        attempt_started_at=now,
         heartbeat_at=now,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
@@ -109,7 +110,13 @@ def _perform(run: Run, *, listener: Listener | None, raise_errors: bool) -> Run:
         if raise_errors or not isinstance(error, Exception):
             raise
         return ended
-    return _end(run, RunState.SUCCEEDED, outputs=outputs)
+    try:
+        return _end(run, RunState.SUCCEEDED, outputs=outputs)
+    except DomainError as error:  # what has to follow it could not be queued: the work is kept, its end is not
+        ended = _end(run, RunState.FAILED, error=str(error), error_code=error.code)
+        if raise_errors:
+            raise
+        return ended
 
 
 @transaction.atomic
@@ -121,8 +128,8 @@ def _end(run: Run, state: RunState, **fields: Any) -> Run:
     now = timezone.now()
     if state == RunState.SUCCEEDED:
         fields["progress_done"] = locked.progress_total
-    log = {"attempt": run.attempt, "worker": run.worker, "outcome": state, "ended_at": now.isoformat()}
-    runs.change_state(locked, state, finished_at=now, attempts_log=[*locked.attempts_log, log], **fields)
+    log = [*locked.attempts_log, runs.attempt_entry(locked, state, now)]
+    runs.change_state(locked, state, finished_at=now, attempts_log=log, **fields)
     record(
         event=f"run.{state}",
         subject=locked,

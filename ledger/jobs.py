@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import UnknownJobKind
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
     from ledger.context import RunContext
     from ledger.models import Run
 
@@ -16,6 +18,20 @@ Body = Callable[["RunContext"], dict[str, Any]]
 Ready = Callable[["Run"], bool]
 Ended = Callable[["Run"], None]
 Waits = Callable[["Run"], str]
+MayResume = Callable[["Run", "AbstractBaseUser | None"], None]
+
+
+@dataclass(frozen=True)
+class Said:
+    """One thing that came of a run, in words; ``page`` names an admin page (with ``args``) that shows it."""
+
+    text: str
+    page: str = ""
+    args: tuple[Any, ...] = ()
+
+
+Says = Callable[["Run"], "list[Said]"]
+Plan = Callable[["Run"], "tuple[str, ...]"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,9 @@ class JobKind:
 
     ``ready`` says whether a queued run may be started now (it waits otherwise); ``ended`` is called, in the transaction
     that ends a run for whatever reason, so that it can send what waited for it. ``waits`` says in words what a queued
-    run of the kind waits for, empty where it is only a worker.
+    run of the kind waits for, empty where it is only a worker. ``may_resume`` raises a domain error where this person
+    may not queue a failed run of the kind again. ``says`` tells in words what came of a run. ``plan`` names the kinds
+    that a first run of the kind leads to, itself included, as far as is known before.
     """
 
     kind: str
@@ -34,6 +52,9 @@ class JobKind:
     ready: Ready | None = None
     ended: Ended | None = None
     waits: Waits | None = None
+    may_resume: MayResume | None = None
+    says: Says | None = None
+    plan: Plan | None = None
 
 
 _KINDS: dict[str, JobKind] = {}
@@ -47,11 +68,17 @@ def job(
     ready: Ready | None = None,
     ended: Ended | None = None,
     waits: Waits | None = None,
+    may_resume: MayResume | None = None,
+    says: Says | None = None,
+    plan: Plan | None = None,
 ) -> Callable[[Body], Body]:
     """Register the function as the body of ``kind``. It takes a ``RunContext`` and returns the run's outputs."""
 
     def register(body: Body) -> Body:
-        _KINDS[kind] = JobKind(kind, title, max_attempts, body, ready=ready, ended=ended, waits=waits)
+        _KINDS[kind] = JobKind(
+            kind, title, max_attempts, body, ready=ready, ended=ended, waits=waits, may_resume=may_resume, says=says,
+            plan=plan,
+        )  # fmt: skip
         return body
 
     return register
@@ -89,6 +116,27 @@ def waits_for(run: Run) -> str:
     """What this queued run waits for besides a worker, in words; empty where it is only that."""
     registered = _KINDS.get(run.kind)
     return registered.waits(run) if registered is not None and registered.waits is not None else ""
+
+
+def require_resumable(run: Run, actor: AbstractBaseUser | None) -> None:
+    """Let the kind refuse, by a domain error, that this person queues a failed run again."""
+    registered = _KINDS.get(run.kind)
+    if registered is not None and registered.may_resume is not None:
+        registered.may_resume(run, actor)
+
+
+def what_came(run: Run) -> list[Said]:
+    """What came of a run that succeeded, in words; empty where its kind does not say."""
+    registered = _KINDS.get(run.kind)
+    if registered is None or registered.says is None or run.state != "succeeded":
+        return []
+    return registered.says(run)
+
+
+def planned(first: Run) -> tuple[str, ...]:
+    """The kinds of the steps that this first run leads to, itself included; empty where it stands alone."""
+    registered = _KINDS.get(first.kind)
+    return registered.plan(first) if registered is not None and registered.plan is not None else ()
 
 
 def tell_ended(run: Run) -> None:

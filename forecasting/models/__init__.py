@@ -2,6 +2,7 @@
 
 from forecasting.models.accuracy import AccuracyRecord
 from forecasting.models.assignment import ChampionAssignment, Channel
+from forecasting.models.chain import Chain
 from forecasting.models.demand import Demand, KnownFuture, Series
 from forecasting.models.forecast import ForecastPath, ForecastSet
 from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
@@ -14,6 +15,7 @@ __all__ = [
     "PROMOTION_TRANSITIONS",
     "VERSION_TRANSITIONS",
     "AccuracyRecord",
+    "Chain",
     "ChampionAssignment",
     "Channel",
     "Demand",

@@ -23,20 +23,18 @@ from forecasting.services.chain_steps import (
     GUARD,
     REQUEST,
     RETRAIN,
+    check_may_start,
     in_this_process,
     next_step,
 )
 from forecasting.services.policy import clean_reason
 from forecasting.services.pool import training_pool
 from forecasting.services.promotion_evidence import PROMOTABLE
-from integrations.errors import TenantSuspended
 from ledger import execution
 from ledger.jobs import job_title
 from ledger.models import Run, RunState
 from ledger.services import runs
 from ledger.services.leftovers import IN_PROCESS, end_leftovers
-from tenants.roles import Role, require_role
-from tenants.selectors import current_tenant, get_tenant
 
 __all__ = [
     "ACCURACY", "FORECAST", "GATE", "GUARD", "REQUEST", "RETRAIN", "ChainListener", "ChainOutcome", "check_may_start",
@@ -45,15 +43,6 @@ __all__ = [
 
 ChainListener = Callable[[str, int, int, str], None]
 """Called with the step's kind, done, total and a message."""
-
-
-def check_may_start(actor: AbstractBaseUser | None) -> None:
-    """Raise RoleRequired or TenantSuspended where this person (None: the system) may start no work on models now."""
-    if actor is not None:
-        require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
-    tenant = get_tenant(current_tenant().schema_name)  # as it is now, not as the connection remembers it
-    if not tenant.is_serving:
-        raise TenantSuspended(tenant.schema_name, tenant.status_reason)
 
 
 # --- doors ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from datetime import date
 from typing import Any
 
+from django.contrib.auth.models import AbstractBaseUser
+
 from forecasting import selectors
 from forecasting.models import ModelVersion
 from forecasting.models.gate import Verdict
@@ -15,9 +17,13 @@ from forecasting.models.registry import TrainingMode
 from forecasting.services import training
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.publishing import forecast_version
+from integrations.errors import TenantSuspended
 from ledger.context import RunContext
 from ledger.errors import DomainError
+from ledger.models import Run, RunState
 from ledger.services import runs
+from tenants.roles import Role, require_role
+from tenants.selectors import current_tenant, get_tenant
 
 RETRAIN, FORECAST, ACCURACY = "forecasting.retrain", "forecasting.forecast", "forecasting.accuracy"
 GATE, REQUEST, GUARD = "forecasting.gate", "forecasting.request", "forecasting.guard"
@@ -52,21 +58,53 @@ def next_step(kind: str, outputs: dict[str, Any]) -> tuple[str, dict[str, Any], 
     return following, carried, f"v{outputs['version']}"
 
 
-def follow(ctx: RunContext, outputs: dict[str, Any]) -> dict[str, Any]:
-    """Queue the step after this one, once, unless the chain runs in this process; return the outputs."""
-    step = None if _in_process.get() else next_step(ctx.run.kind, outputs)
-    if step is not None:
-        kind, inputs, scope = step
-        root = ctx.run.parent or ctx.run
-        runs.enqueue(
-            kind=kind,
-            inputs=inputs,
-            scope=scope,
-            idempotency_key=f"{root.pk}:{kind}",
-            requested_by=ctx.run.requested_by,
-            parent=root,
-        )
-    return outputs
+def follow(run: Run) -> None:
+    """Queue the step after one that succeeded, once, in the transaction that ends it: a worker that is killed leaves
+    either a step that is done again or the next one in the queue, never a chain that stands still.
+
+    Nothing follows where the chain runs in this process, or where somebody asked for its end. Raises RunAlreadyLive.
+    """
+    if run.state != RunState.SUCCEEDED or _in_process.get() or not runs.may_go_on(run):
+        return
+    step = next_step(run.kind, run.outputs)
+    if step is None:
+        return
+    kind, inputs, scope = step
+    root = run.parent or run
+    runs.enqueue(
+        kind=kind,
+        inputs=inputs,
+        scope=scope,
+        idempotency_key=f"{root.pk}:{kind}",
+        requested_by=run.requested_by,
+        parent=root,
+    )
+
+
+def may_resume(run: Run, actor: AbstractBaseUser | None) -> None:
+    """A failed step goes on only where a chain could be started: the role, and a tenant that is served."""
+    check_may_start(actor)
+
+
+def planned_steps(first: Run) -> tuple[str, ...]:
+    """The steps that a chain's first run leads to if nothing fails and every gate passes."""
+    if not first.inputs.get("chain"):
+        return ()
+    if first.kind == GATE:
+        return GATE, REQUEST
+    if first.kind != RETRAIN:
+        return ()
+    refresh = first.inputs.get("mode") == TrainingMode.REFRESH
+    return (RETRAIN, FORECAST, ACCURACY, GUARD) if refresh else (RETRAIN, FORECAST, ACCURACY, GATE, REQUEST)
+
+
+def check_may_start(actor: AbstractBaseUser | None) -> None:
+    """Raise RoleRequired or TenantSuspended where this person (None: the system) may start no work on models now."""
+    if actor is not None:
+        require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
+    tenant = get_tenant(current_tenant().schema_name)  # as it is now, not as the connection remembers it
+    if not tenant.is_serving:
+        raise TenantSuspended(tenant.schema_name, tenant.status_reason)
 
 
 def _carried(ctx: RunContext, version: ModelVersion) -> dict[str, Any]:
@@ -98,7 +136,7 @@ def retrain(ctx: RunContext) -> dict[str, Any]:
         horizon=ctx.inputs.get("horizon"),
         families=ctx.inputs.get("families"),
     )
-    return follow(ctx, {**_carried(ctx, version), "spec": version.spec.label})
+    return {**_carried(ctx, version), "spec": version.spec.label}
 
 
 def forecast(ctx: RunContext) -> dict[str, Any]:
@@ -120,7 +158,7 @@ def forecast(ctx: RunContext) -> dict[str, Any]:
         if champion.version.as_of <= made.origin_date:
             serving = forecast_version(ctx=ctx, version=champion.version, origin=made.origin_date)
             outputs["champion_forecast_set"] = serving.pk
-    return follow(ctx, outputs)
+    return outputs
 
 
 def accuracy(ctx: RunContext) -> dict[str, Any]:
@@ -130,7 +168,7 @@ def accuracy(ctx: RunContext) -> dict[str, Any]:
     outputs: dict[str, Any] = {"records": len(records)}
     if ctx.inputs.get("chain"):
         outputs |= _carried(ctx, _version(ctx))
-    return follow(ctx, outputs)
+    return outputs
 
 
 def gate(ctx: RunContext) -> dict[str, Any]:
@@ -142,9 +180,7 @@ def gate(ctx: RunContext) -> dict[str, Any]:
         ctx=ctx, candidate=version, actor=ctx.run.requested_by, reason=ctx.inputs.get("reason", "")
     )
     failing = [result["name"] for result in report.results if not result["passed"]]
-    return follow(
-        ctx, {**_carried(ctx, version), "report": report.pk, "verdict": str(report.verdict), "failing": failing}
-    )
+    return {**_carried(ctx, version), "report": report.pk, "verdict": str(report.verdict), "failing": failing}
 
 
 def request(ctx: RunContext) -> dict[str, Any]:

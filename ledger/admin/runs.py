@@ -17,8 +17,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from ledger.admin.base import ReadOnlyAdmin, View, attempt
+from ledger.admin.trees import tree_view
 from ledger.jobs import all_kinds, job_title, waits_for
 from ledger.models import Run, RunState
+from ledger.selectors import tree_of
 from ledger.services import runs
 from ledger.sites import platform_site, tenant_site
 from ledger.templatetags.forecourt import UNKNOWN, badge, moment, num, span
@@ -99,17 +101,19 @@ class RunAdmin(ReadOnlyAdmin):
         return [
             ("<path:object_id>/progress/", "progress", self.progress_view),
             ("<path:object_id>/cancel/", "cancel", self.cancel_view),
+            ("<path:object_id>/cancel-all/", "cancel_all", self.cancel_all_view),
             ("<path:object_id>/resume/", "resume", self.resume_view),
         ]
 
     def page_context(self, request: HttpRequest, obj: Run) -> dict[str, Any]:
         may_operate = request.user.has_perm(OPERATE)
-        family = Run.objects.filter(correlation_id=obj.correlation_id).order_by("queued_at")[:100]
+        tree = tree_of(obj)
         return {
             "run": obj,
             "run_title": job_title(obj.kind),
             "progress": progress_of(obj),
-            "tree": _tree(list(family), obj),
+            "tree": tree_view(tree, may_operate=may_operate),
+            "waited": span(obj.waited_seconds),
             "inputs": _pretty(obj.shown_inputs),
             "outputs": _pretty(obj.outputs),
             "may_operate": may_operate,
@@ -136,6 +140,18 @@ class RunAdmin(ReadOnlyAdmin):
             )
         return self.to_object(run)
 
+    def cancel_all_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for the end of all runs that belong together with this one (POST)."""
+        run = self._operable(request, object_id)
+        if request.method == "POST":
+            attempt(
+                request,
+                lambda: runs.cancel_tree(run_id=run.pk, actor=request.user),  # type: ignore[arg-type]  # logged in here
+                done="Cancelling all of it: the running step ends at its next sign of progress and none follows. What "
+                "was done is kept.",
+            )
+        return self.to_object(run)
+
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Queue a failed run again (POST)."""
         run = self._operable(request, object_id)
@@ -143,7 +159,7 @@ class RunAdmin(ReadOnlyAdmin):
             attempt(
                 request,
                 lambda: runs.resume(run_id=run.pk, actor=request.user),  # type: ignore[arg-type]  # logged in here
-                done="Queued again, with one more attempt.",
+                done="Queued again, with one more attempt. What was done before it is kept; what follows it goes on.",
             )
         return self.to_object(run)
 
@@ -202,23 +218,6 @@ def _rate(rate: float | None) -> str:
     if rate is None:
         return UNKNOWN
     return f"{num(rate, 0 if rate >= 10 else 1)} a second" if rate >= 1 else f"{num(rate * 60, 1)} a minute"
-
-
-def _tree(family: list[Run], current: Run) -> list[dict[str, Any]]:
-    """The runs that belong together, parents before children, with their depth."""
-    children: dict[Any, list[Run]] = {}
-    known = {run.pk for run in family}
-    for run in family:
-        children.setdefault(run.parent_id if run.parent_id in known else None, []).append(run)
-    rows: list[dict[str, Any]] = []
-
-    def walk(parent: Any, depth: int) -> None:
-        for run in children.get(parent, []):
-            rows.append({"run": run, "title": job_title(run.kind), "depth": depth, "current": run.pk == current.pk})
-            walk(run.pk, depth + 1)
-
-    walk(None, 0)
-    return rows
 
 
 def _pretty(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -64,7 +65,9 @@ class Run(models.Model):
     )
     requested_by_name = models.CharField(max_length=150, default="system")
     queued_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(default=timezone.now, help_text="When the broker was last told of it.")
+    started_at = models.DateTimeField(null=True, blank=True, help_text="Start of the first attempt.")
+    attempt_started_at = models.DateTimeField(null=True, blank=True, help_text="Start of the attempt that owns it.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -110,6 +113,33 @@ class Run(models.Model):
         if self.started_at is None:
             return None
         return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+    @property
+    def waited_seconds(self) -> float:
+        """Seconds that it lay in the queue, over all attempts; a failure that waited for a person is no waiting."""
+        waited = sum(_between(one.get("queued_at"), one.get("started_at")) for one in self.attempts_log)
+        if self.state == RunState.QUEUED:
+            waited += (timezone.now() - self.queued_at).total_seconds()
+        elif self.state == RunState.RUNNING and self.attempt_started_at is not None:
+            waited += (self.attempt_started_at - self.queued_at).total_seconds()
+        return max(0.0, waited)
+
+    @property
+    def worked_seconds(self) -> float | None:
+        """Seconds of work over all attempts, also those that came to nothing; ``None`` where none has begun."""
+        if self.started_at is None:
+            return None
+        worked = sum(_between(one.get("started_at"), one.get("ended_at")) for one in self.attempts_log)
+        if self.state == RunState.RUNNING and self.attempt_started_at is not None:
+            worked += (timezone.now() - self.attempt_started_at).total_seconds()
+        return worked or self.duration_seconds
+
+
+def _between(start: str | None, end: str | None) -> float:
+    """Seconds between two moments in ISO form; 0 where one is not known."""
+    if not start or not end:
+        return 0.0
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def _without_folders(value: Any) -> Any:

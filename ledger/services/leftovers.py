@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from ledger.models import Run, RunState
 from ledger.services import runs
+from ledger.services.runs import IN_PROCESS
 
-IN_PROCESS = "in_process"
+__all__ = ["IN_PROCESS", "end_leftovers"]
 
 
 def end_leftovers(*, kind: str | None = None, scope: str | None = None) -> list[Run]:

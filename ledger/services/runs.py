@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from ledger.errors import OperatorRequired, RunAlreadyLive, TransitionRefused
-from ledger.jobs import get_job, tell_ended
+from ledger.errors import OperatorRequired, RunAlreadyLive, TransitionRefused, TreeEnded
+from ledger.jobs import get_job, require_resumable, tell_ended
 from ledger.models import LIVE_STATES, RUN_TRANSITIONS, Run, RunState
 from ledger.schema import connection
 from ledger.services.audit import actor_name, record
+
+IN_PROCESS = "in_process"
+"""Input of a run that a command does in its own process; a resumed one belongs to the workers."""
 
 
 def enqueue(
@@ -124,7 +128,7 @@ def cancel(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
 
     Raises ``OperatorRequired``, ``TransitionRefused``.
     """
-    _require_operator(actor)
+    require_operator(actor)
     run = Run.objects.select_for_update().get(pk=run_id)
     if not run.is_live:
         raise TransitionRefused(str(run), run.state, RunState.CANCELLED)
@@ -139,13 +143,62 @@ def cancel(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
 
 
 @transaction.atomic
+def cancel_tree(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> list[Run]:
+    """Ask for the end of all runs that belong together with this one: what is live ends, and nothing follows.
+
+    The first run carries the wish, so that a step which ends in this moment starts no other. Returns the runs that
+    were live. Raises ``OperatorRequired``, ``TreeEnded`` where none was.
+    """
+    require_operator(actor)
+    one = Run.objects.get(pk=run_id)
+    family = Run.objects.filter(correlation_id=one.correlation_id)
+    # No key is changed, so that a step may go on to queue its child: it ends before we get its row.
+    root = family.select_for_update(no_key=True).filter(parent__isnull=True).order_by("queued_at").first() or one
+    locked = _lock_live(family)
+    if not locked:
+        raise TreeEnded(str(root))
+    for pk in locked:
+        cancel(run_id=pk, actor=actor)
+    Run.objects.filter(pk=root.pk).update(cancel_requested_at=timezone.now())
+    facts = {"runs": [str(pk) for pk in locked]}
+    record(event="run.tree_cancelled", actor=actor, subject=root, data=facts, correlation_id=root.correlation_id)
+    return list(family.filter(pk__in=locked).order_by("queued_at"))
+
+
+def _lock_live(family: QuerySet[Run]) -> list[uuid.UUID]:
+    """Lock every live run before anything is written; one that ended while we waited has queued the next by then."""
+    locked: list[uuid.UUID] = []
+    while True:
+        live = family.filter(state__in=LIVE_STATES).exclude(pk__in=locked).order_by("queued_at").first()
+        if live is None:
+            return locked
+        if family.select_for_update().filter(pk=live.pk, state__in=LIVE_STATES).first() is not None:
+            locked.append(live.pk)
+
+
+def may_go_on(run: Run) -> bool:
+    """Whether the step after ``run`` may be queued: nobody asked for the end of this run, or of all of them.
+
+    Call it in the transaction that ends the run.
+    """
+    ended = Run.objects.filter(
+        correlation_id=run.correlation_id, parent__isnull=True, cancel_requested_at__isnull=False
+    )
+    return run.cancel_requested_at is None and not ended.exists()
+
+
+@transaction.atomic
 def resume(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
     """Queue a failed run again, with one more attempt allowed.
 
-    Raises ``OperatorRequired``, ``TransitionRefused``, ``RunAlreadyLive`` where another of its kind and scope is live.
+    Raises ``OperatorRequired``, ``TransitionRefused``, what its kind refuses, ``RunAlreadyLive`` where another of its
+    kind and scope is live.
     """
-    _require_operator(actor)
+    require_operator(actor)
     run = Run.objects.select_for_update().get(pk=run_id)
+    if run.state == RunState.FAILED:
+        require_resumable(run, actor)
+    now = timezone.now()
     try:
         with transaction.atomic():
             change_state(
@@ -156,19 +209,23 @@ def resume(*, run_id: uuid.UUID | str, actor: AbstractBaseUser | None) -> Run:
                 cancel_requested_at=None,
                 error="",
                 error_code="",
-                queued_at=timezone.now(),
+                queued_at=now,
+                sent_at=now,
+                inputs={key: value for key, value in run.inputs.items() if key != IN_PROCESS},
             )
     except IntegrityError:
         live = Run.objects.filter(kind=run.kind, scope=run.scope, state__in=LIVE_STATES).first()
         if live is not None:
             raise RunAlreadyLive(live) from None
         raise
+    # Whoever resumes a step wants the rest, too: an earlier wish to end the whole is over.
+    Run.objects.filter(correlation_id=run.correlation_id, parent__isnull=True).update(cancel_requested_at=None)
     record(event="run.resumed", actor=actor, subject=run, correlation_id=run.correlation_id)
     send(run)
     return run
 
 
-def _require_operator(actor: AbstractBaseUser | None) -> None:
+def require_operator(actor: AbstractBaseUser | None) -> None:
     """A person needs the permission to operate runs; ``None`` is the system itself."""
     if actor is not None and not (isinstance(actor, PermissionsMixin) and actor.has_perm("ledger.change_run")):
         raise OperatorRequired(actor_name(actor))
@@ -195,19 +252,29 @@ def reap(*, lost_after_seconds: float | None = None) -> list[Run]:
             if run is not None:
                 reaped.append(_lose(run))
     undelivered = timezone.now() - timedelta(seconds=settings.Q_CLUSTER["retry"])
-    for run in Run.objects.filter(state=RunState.QUEUED, queued_at__lt=undelivered):
-        Run.objects.filter(pk=run.pk, state=RunState.QUEUED).update(queued_at=timezone.now())
+    for run in Run.objects.filter(state=RunState.QUEUED, sent_at__lt=undelivered):
+        Run.objects.filter(pk=run.pk, state=RunState.QUEUED).update(sent_at=timezone.now())
         send(run)
         reaped.append(run)
     return reaped
 
 
+def attempt_entry(run: Run, outcome: RunState, ended_at: datetime) -> dict[str, Any]:
+    """What ``attempts_log`` keeps of an attempt that ended."""
+    started = run.attempt_started_at or run.started_at
+    return {
+        "attempt": run.attempt,
+        "worker": run.worker,
+        "outcome": outcome,
+        "queued_at": run.queued_at.isoformat(),
+        "started_at": started.isoformat() if started is not None else None,
+        "ended_at": ended_at.isoformat(),
+    }
+
+
 def _lose(run: Run) -> Run:
     now = timezone.now()
-    run.attempts_log = [
-        *run.attempts_log,
-        {"attempt": run.attempt, "worker": run.worker, "outcome": RunState.LOST, "ended_at": now.isoformat()},
-    ]
+    run.attempts_log = [*run.attempts_log, attempt_entry(run, RunState.LOST, now)]
     change_state(run, RunState.LOST)
     record(
         event="run.lost",
@@ -227,7 +294,8 @@ def _lose(run: Run) -> Run:
         )
         record(event="run.failed", subject=run, data={"error_code": "lost"}, correlation_id=run.correlation_id)
         return run
-    change_state(run, RunState.QUEUED, queued_at=now, progress_done=0, progress_message="Waiting to be retried")
+    again: dict[str, Any] = {"progress_done": 0, "progress_message": "Waiting to be retried"}
+    change_state(run, RunState.QUEUED, queued_at=now, sent_at=now, **again)
     record(event="run.retried", subject=run, data={"after_attempt": run.attempt}, correlation_id=run.correlation_id)
     send(run)
     return run

@@ -29,7 +29,7 @@ class Command(BaseCommand):
     help = "Run background jobs until stopped (SIGTERM or Ctrl-C lets the current jobs finish)."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        reap_everywhere()
+        reap_everywhere(send_again=True)  # what a killed worker had taken from the broker without beginning it
         connections.close_all()  # a forked process must not inherit a connection
         forks_end_with_parent()
         cluster = Cluster()
@@ -61,8 +61,11 @@ def _remember_stop(cluster: Cluster) -> list[int]:
     return stopping
 
 
-def reap_everywhere() -> int:
-    """Reap the public schema and every serving tenant; a schema that fails is logged and does not stop the others."""
+def reap_everywhere(*, send_again: bool = False) -> int:
+    """Reap the public schema and every serving tenant; a schema that fails is logged and does not stop the others.
+
+    send_again: tell the broker of all queued runs, too.
+    """
     reaped = 0
     try:
         schemas = [get_public_schema_name(), *serving_schemas()]
@@ -74,6 +77,8 @@ def reap_everywhere() -> int:
         try:
             with schema_context(schema_name):
                 reaped += len(runs.reap())
+                if send_again:
+                    runs.send_queued()
         except DatabaseError:
             logger.exception("cannot reap runs of %s; trying again later", schema_name)
             connections.close_all()
