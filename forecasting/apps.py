@@ -18,3 +18,6 @@ class ForecastingConfig(AppConfig):
         from integrations.registry import register_demand_sink
 
         register_demand_sink(load_demand)
+        from forecasting.schedules import register
+
+        register()

@@ -6,7 +6,7 @@ from typing import Any
 
 from forecasting.services import chain_steps as chain
 from forecasting.services import chain_words as words
-from forecasting.services import evaluating, strategy
+from forecasting.services import evaluating, shadow, strategy
 from ledger.context import RunContext
 from ledger.jobs import job
 
@@ -47,6 +47,14 @@ def request(ctx: RunContext) -> dict[str, Any]:
 def guard(ctx: RunContext) -> dict[str, Any]:
     """Let a refreshed champion serve, or say why not."""
     return chain.guard(ctx)
+
+
+@job(
+    shadow.SHADOW, title="Daily forecast, with challengers in shadow", says=words.of_shadow, may_resume=chain.may_resume
+)
+def shadow_forecast(ctx: RunContext) -> dict[str, Any]:
+    """Forecast with the champion and, beside it and unpublished, with every live challenger."""
+    return shadow.forecast_shadows(ctx=ctx)
 
 
 @job(evaluating.EVALUATE, title="Evaluate families", max_attempts=3)

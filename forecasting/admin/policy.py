@@ -23,7 +23,13 @@ from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import badge, moment, words
 from tenants.roles import Role, roles_of
 
-SECTIONS = {"gates": "Gates", "business": "Orders and costs", "refresh": "Guard of a refresh", "readiness": "Readiness"}
+SECTIONS = {
+    "gates": "Gates",
+    "business": "Orders and costs",
+    "refresh": "Guard of a refresh",
+    "readiness": "Readiness",
+    "shadow": "Challengers in shadow",
+}
 
 
 class PolicyForm(ReasonForm):

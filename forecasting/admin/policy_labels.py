@@ -38,6 +38,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "max_realised_wape_ratio": ("Realised error against the champion’s, at most", ""),
     "realised_days": ("Days of realised demand looked at", ""),
     "min_realised_days": ("Days of realised demand needed, at least", ""),
+    "max_candidates": ("Candidates in the shadow, at most", "The newest ones. Challengers always are."),
+    "weeks": ("Weeks in the shadow that are compared", "Windows that began before are kept as they are."),
     "min_history_days": ("Days of history, at least", ""),
     "min_stores": ("Stores, at least", ""),
     "min_products": ("Products, at least", ""),

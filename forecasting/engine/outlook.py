@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.engine.backtest import actuals, segment_scales, weighed
+from forecasting.engine.business import unit_values
 from forecasting.engine.fitted import FittedModel, sorted_forecast
 from forecasting.engine.holdout import naive_forecasts
 from forecasting.engine.panel import classify
@@ -59,12 +60,14 @@ class Came:
 
     rows: unique_id, origin, ds, h, y, censored, closed, naive (seasonal naive from the origin; NaN where the series had
     not begun). scales: as `Backtest.scales`. classes: unique_id -> demand class at the origin. static: `Panel.static`.
+    values: `business.unit_values` of the days up to the origin, where they were asked for.
     """
 
     rows: pd.DataFrame
     scales: pd.DataFrame
     classes: pd.Series
     static: pd.DataFrame
+    values: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class CameTask:
     source: PanelSource
     segment: Segment
     asked: tuple[tuple[date, int], ...]
+    values: bool = False
 
     def run(self) -> list[Came]:
         """One for each that was asked; scales still carry units and revenue instead of weights."""
@@ -85,13 +89,21 @@ class CameTask:
             rows.insert(1, "origin", start)
             rows["h"] = ((rows["ds"] - start) // panel.step).astype("int64")
             rows["naive"] = naive_forecasts(panel, rows) if len(past.history) else float("nan")
-            out.append(Came(rows, segment_scales(past, origin, panel.season_length), classify(past), panel.static))
+            scales = segment_scales(past, origin, panel.season_length)
+            values = unit_values(past) if self.values else None
+            out.append(Came(rows, scales, classify(past), panel.static, values))
         return out
 
 
-def came(source: PanelSource, asked: Sequence[tuple[date, int]], executor: Executor | None = None) -> list[Came]:
-    """What came after each origin, of all series."""
-    tasks = [CameTask(source.narrow(one), one, tuple(asked)) for one in source.segments]
+def came(
+    source: PanelSource,
+    asked: Sequence[tuple[date, int]],
+    executor: Executor | None = None,
+    *,
+    values: bool = False,
+) -> list[Came]:
+    """What came after each origin, of all series; with what a unit costs, where that is asked for."""
+    tasks = [CameTask(source.narrow(one), one, tuple(asked), values) for one in source.segments]
     made = _run(tasks, executor)
     return [
         Came(
@@ -99,6 +111,7 @@ def came(source: PanelSource, asked: Sequence[tuple[date, int]], executor: Execu
             weighed([part.scales for part in parts]),
             pd.concat([part.classes for part in parts]),
             pd.concat([part.static for part in parts], ignore_index=True),
+            pd.concat([part.values for part in parts], ignore_index=True) if values else None,
         )
         for parts in zip(*made, strict=True)
     ]

@@ -41,7 +41,7 @@ def window_of(day: date, grain: str = "D") -> tuple[date, date]:
 
 @dataclass(frozen=True)
 class SideForecasts:
-    """One side's stored forecasts: unique_id, origin, ds, h, yhat, lo80, hi80, lo95, hi95; and what orders come from."""
+    """One side's stored forecasts (unique_id, origin, ds, h, yhat, lo80, hi80, lo95, hi95); what orders come from."""
 
     frame: pd.DataFrame
     calibration: Calibration
@@ -59,8 +59,9 @@ class Days:
 
 @dataclass(frozen=True)
 class WindowResult:
-    """One window of one pair. scores and business: side -> name -> Score. `series`: one row a series, from which windows
-    are pooled: unique_id, actual, and of each side error (sum of absolute errors) and cost (NaN where not known)."""
+    """One window of one pair. scores: side -> name -> Score, those of business among them. series: one row a series,
+    from which windows are pooled: unique_id, actual, and of each side error (sum of absolute errors) and cost (NaN:
+    not known)."""
 
     start: date
     end: date
@@ -235,7 +236,7 @@ def pool(windows: Sequence[WindowResult], *, seed: int = 2017, resamples: int = 
     """All judged windows together: how many each side won, and the difference of the sums by a paired bootstrap over
     series. A window that is not judged yet is left out of everything."""
     judged = [one for one in windows if one.judged]
-    counts = [sum(one.winner == side for one in judged) for side in (CHALLENGER, CHAMPION, TIE)]
+    won, lost, tied = (sum(one.winner == side for one in judged) for side in (CHALLENGER, CHAMPION, TIE))
     if not judged:
         none = no_evidence("no whole window has been judged yet")
         return Standing(0, 0, 0, 0, {}, {WAPE: none, COST: none})
@@ -257,4 +258,4 @@ def pool(windows: Sequence[WindowResult], *, seed: int = 2017, resamples: int = 
         cost = no_evidence("the cost is not known in every window", len(total))
     error = paired_bootstrap(*_pair(total, "error"), seed=seed, resamples=resamples)
     first, last = min(one.start for one in judged), max(one.end for one in judged)
-    return Standing(len(judged), *counts, scores, {WAPE: error, COST: cost}, first, last)
+    return Standing(len(judged), won, lost, tied, scores, {WAPE: error, COST: cost}, first, last)

@@ -9,6 +9,7 @@ from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
 from forecasting.models.hierarchy import ForecastNodePath, Level
 from forecasting.models.promotion import PROMOTION_TRANSITIONS, PromotionRequest, RequestState
 from forecasting.models.registry import VERSION_TRANSITIONS, ModelArtifact, ModelSpec, ModelVersion, VersionStatus
+from forecasting.models.shadow import ShadowStanding, ShadowWindow, ShadowWinner
 from forecasting.models.strategy import StrategyCycle, StrategyDecision
 
 __all__ = [
@@ -33,6 +34,9 @@ __all__ = [
     "PromotionRequest",
     "RequestState",
     "Series",
+    "ShadowStanding",
+    "ShadowWindow",
+    "ShadowWinner",
     "StrategyCycle",
     "StrategyDecision",
     "VersionStatus",

@@ -41,7 +41,7 @@ class ChainManager(models.Manager["Chain"]):
 class Chain(Run):
     """A chain by its first run; nothing of its own is stored."""
 
-    objects: ClassVar[ChainManager] = ChainManager()  # type: ignore[misc]  # a manager of its own, as proxies have
+    objects: ClassVar[ChainManager] = ChainManager()
 
     class Meta:
         proxy = True

@@ -44,6 +44,11 @@ class PromotionRequest(models.Model):
     )
     state = models.CharField(max_length=12, choices=RequestState, default=RequestState.PENDING)
     reason = models.TextField(help_text="Why the requester asks.")
+    shadow = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What was cited of its time in the champion's shadow.",
+    )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

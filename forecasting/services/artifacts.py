@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from typing import Any, Literal
 from django.core.files import File
 from django.core.files.storage import default_storage
 
+from forecasting.engine.conformal import Calibration
 from forecasting.engine.errors import ArtifactCorrupt as EngineArtifactCorrupt
-from forecasting.engine.fitted import FittedModel
+from forecasting.engine.fitted import CALIBRATION, FittedModel
 from forecasting.engine.fitted_files import MANIFEST
 from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.errors import ArtifactCorrupt, ManifestInvalid
@@ -130,6 +132,18 @@ def load_fit(version: ModelVersion, role: Role = "serving") -> FittedModel:
     if fitted.spec.sha256 != version.spec.sha256:
         raise ArtifactCorrupt(version.number, role, MANIFEST, version.spec.sha256, fitted.spec.sha256)
     return fitted
+
+
+def load_calibration(version: ModelVersion, role: Role = "serving") -> Calibration:
+    """The calibration of a version's fit alone, after its file's hash was compared. Raises ArtifactCorrupt."""
+    row = ModelArtifact.objects.filter(version=version, role=role, name=CALIBRATION).first()
+    if row is None:
+        raise ArtifactCorrupt(version.number, role, CALIBRATION, "a registered file", "none")
+    with tempfile.TemporaryDirectory(prefix="forecourt-load-") as directory:
+        found = _fetch(row, Path(directory))
+        if found != row.sha256:
+            raise ArtifactCorrupt(version.number, role, row.name, row.sha256, found)
+        return Calibration.from_json(json.loads((Path(directory) / CALIBRATION).read_text(encoding="utf-8")))
 
 
 def _fetch(row: ModelArtifact, directory: Path) -> str:

@@ -17,6 +17,7 @@ from forecasting.models.registry import TrainingMode
 from forecasting.services import training
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.publishing import forecast_version
+from forecasting.services.shadow_scores import compare_shadows
 from integrations.errors import TenantSuspended
 from ledger.context import RunContext
 from ledger.errors import DomainError
@@ -162,10 +163,14 @@ def forecast(ctx: RunContext) -> dict[str, Any]:
 
 
 def accuracy(ctx: RunContext) -> dict[str, Any]:
-    """Measure every stored forecast on the demand that has come."""
+    """Measure every stored forecast on the demand that has come, and score the challengers in shadow."""
     ctx.progress(0, 1, "Looking for forecasts whose days have come")
-    records = measure_accuracy(ctx=ctx, until=_day(ctx, "until", "as_of"))
-    outputs: dict[str, Any] = {"records": len(records)}
+    until = _day(ctx, "until", "as_of")
+    records = measure_accuracy(ctx=ctx, until=until)
+    windows = 0
+    if until is None or until == selectors.newest_day():  # what came later is no business of an older day
+        windows = compare_shadows(ctx=ctx)
+    outputs: dict[str, Any] = {"records": len(records), "windows": windows}
     if ctx.inputs.get("chain"):
         outputs |= _carried(ctx, _version(ctx))
     return outputs

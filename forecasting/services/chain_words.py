@@ -37,10 +37,25 @@ def of_forecast(run: Run) -> list[Said]:
 
 def of_accuracy(run: Run) -> list[Said]:
     """How many forecasts met their days."""
-    count = run.outputs.get("records", 0)
-    if not count:
-        return [Said("No forecast had further days to be measured on")]
-    return [Said(f"{num(count)} forecast{'s' if count != 1 else ''} measured on the days that came", _RECORDS)]
+    count, windows = run.outputs.get("records", 0), run.outputs.get("windows", 0)
+    said = [Said("No forecast had further days to be measured on")]
+    if count:
+        said = [Said(f"{num(count)} forecast{'s' if count != 1 else ''} measured on the days that came", _RECORDS)]
+    if windows:
+        said.append(Said(f"{num(windows)} window{'s' if windows != 1 else ''} of challengers in shadow reckoned"))
+    return said
+
+
+def of_shadow(run: Run) -> list[Said]:
+    """Who forecast in the shadow of whom."""
+    out = run.outputs
+    said = [Said(f"Champion v{out['champion']} from {day(out.get('origin'))}", _SET, (out["champion_forecast_set"],))]
+    names = ", ".join(f"v{number}" for number in out.get("versions", []))
+    said.append(Said(f"In its shadow: {names}" if names else "No version stands in its shadow"))
+    if out.get("newer_than_the_origin"):
+        newer = ", ".join(f"v{number}" for number in out["newer_than_the_origin"])
+        said.append(Said(f"Not yet, because it knows later days: {newer}"))
+    return said
 
 
 def of_gate(run: Run) -> list[Said]:

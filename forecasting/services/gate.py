@@ -22,6 +22,7 @@ from forecasting.engine.train import Evaluation, assess_holdout, cost_evidence, 
 from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.errors import CandidateNotJudgeable
 from forecasting.models import GatePolicy, GateReport, HoldoutAccess, ModelVersion
+from forecasting.selectors_shadow import cited
 from forecasting.services import artifacts
 from forecasting.services.database_source import DatabaseSource
 from forecasting.services.engine_errors import engine_errors
@@ -256,4 +257,5 @@ def _evidence(
             "champion": compared.opponent_backtest["overall"],
         },
         "realised": realised_rows(opponent.version),
+        "shadow": cited(candidate, opponent.version),
     }  # fmt: skip

@@ -83,10 +83,11 @@ def holdout_facts(
 
 
 def realised_rows(champion: ModelVersion | None, limit: int = 8) -> list[dict[str, Any]]:
-    """The champion's realised accuracy in service, newest first."""
+    """The champion's realised accuracy in service, newest first: of what it published, not of its shadow."""
     if champion is None:
         return []
-    rows = AccuracyRecord.objects.filter(version=champion).select_related("forecast_set")[:limit]
+    served = AccuracyRecord.objects.filter(version=champion, forecast_set__published_at__isnull=False)
+    rows = served.select_related("forecast_set")[:limit]
     return [
         {
             "origin": row.forecast_set.origin_date.isoformat(),

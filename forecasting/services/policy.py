@@ -84,6 +84,13 @@ class ReadinessRules(_Section):
     min_accuracy_samples: int = Field(30, ge=1)
 
 
+class ShadowRules(_Section):
+    """Who forecasts beside the champion, and how far back that is compared."""
+
+    max_candidates: int = Field(3, ge=0, le=20)
+    weeks: int = Field(12, ge=1, le=52)
+
+
 class PolicyBody(_Section):
     """Everything a tenant decides about promotion. The defaults are those of the evaluation design."""
 
@@ -91,6 +98,7 @@ class PolicyBody(_Section):
     business: BusinessRules = BusinessRules()
     refresh: RefreshGuard = RefreshGuard()
     readiness: ReadinessRules = ReadinessRules()
+    shadow: ShadowRules = ShadowRules()
     refresh_mode: Literal["automatic", "review"] = "automatic"
     request_valid_days: int = Field(7, ge=1, le=90)
 

@@ -30,6 +30,7 @@ from forecasting.models import (
     VersionStatus,
 )
 from forecasting.models.assignment import AssignmentKind
+from forecasting.selectors_shadow import cited
 from forecasting.services import champions
 from forecasting.services.policy import active_policy, body_of, clean_reason, lock_decisions
 from forecasting.services.promotion_evidence import (
@@ -81,6 +82,7 @@ def request_promotion(
         gate_report=report,
         evidence_hash=bound,
         reason=reason,
+        shadow=cited(candidate, champion),
         requested_by_id=actor.pk if actor is not None else candidate.created_by_id,
         requested_by_name=actor_name(actor) if actor is not None else candidate.created_by_name,
         expires_at=timezone.now() + timedelta(days=body_of(policy).request_valid_days),

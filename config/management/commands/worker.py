@@ -14,6 +14,7 @@ from django.db import DatabaseError, connections
 from django_q.cluster import Cluster
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from config.presence import Presence
 from config.processes import forks_end_with_parent
 from ledger.services import runs
 from tenants.selectors import serving_schemas
@@ -34,6 +35,8 @@ class Command(BaseCommand):
         forks_end_with_parent()
         cluster = Cluster()
         cluster.start()
+        presence = Presence()
+        presence.hold()  # after the fork: the lock is this process's alone
         self.stdout.write(f"Worker ready: {settings.Q_CLUSTER['workers']} processes.")
         stopping = _remember_stop(cluster)
         interval = max(1.0, settings.RUN_LOST_AFTER_SECONDS / 4)
@@ -42,6 +45,7 @@ class Command(BaseCommand):
             time.sleep(0.5)
             if time.monotonic() >= due:
                 due = time.monotonic() + interval
+                presence.hold()
                 reap_everywhere()
                 keep_promises()
         if not stopping:

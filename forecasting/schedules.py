@@ -1,0 +1,23 @@
+"""What this app does by itself in every tenant, and when."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from forecasting.services.shadow import SHADOW, has_shadow_work
+from tenants.schedules import Every, Schedule, register_schedule
+
+
+def register() -> None:
+    """Declare the schedules."""
+    register_schedule(
+        Schedule(
+            name="forecasting.daily",
+            kind=SHADOW,
+            title="Daily forecast, with challengers in shadow",
+            every=Every.DAY,
+            at=time(5, 0),
+            jitter=45,
+            applies=has_shadow_work,
+        )
+    )
