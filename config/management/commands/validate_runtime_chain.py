@@ -59,7 +59,7 @@ class Command(BaseCommand):
     def _validate(self, options: dict[str, Any]) -> dict[str, Any]:
         families = options["families"].split(",") if options["families"] else None
         given = {"families": families, "timeout": options["timeout"], "say": self._say}
-        started, before = timezone.now(), data_fingerprint()
+        started, before, runs_on = timezone.now(), data_fingerprint(), revision()
         foreign = worker_is_present()
         worker = None if foreign else OwnWorker(settings.DATA_DIR / "staging-worker.log")
         passes: list[Pass] = []
@@ -81,7 +81,7 @@ class Command(BaseCommand):
             "tenant": options["schema"],
             "started_at": started.isoformat(),
             "ended_at": timezone.now().isoformat(),
-            "revision": revision(),
+            "revision": runs_on,
             "worker": "one that ran already" if foreign else "started and stopped by the validation",
             "settings": {
                 "workers": settings.Q_CLUSTER["workers"],
