@@ -137,6 +137,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Chains", "linked_services", "admin:forecasting_chain_changelist"),
             _item("Versions", "model_training", "admin:forecasting_modelversion_changelist"),
             _item("Strategy", "balance", "admin:forecasting_strategycycle_changelist"),
+            _item("In shadow", "visibility_off", "admin:forecasting_shadowstanding_changelist"),
             _item("Champions", "trophy", "admin:forecasting_championassignment_changelist"),
             _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
             _item("Gate policy", "tune", "admin:forecasting_gatepolicy_changelist"),

@@ -7,8 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
 
 from forecasting.models import Chain
@@ -16,7 +15,7 @@ from forecasting.models.chain import GATE_KIND
 from forecasting.services.chain_steps import GUARD, REQUEST
 from ledger.admin.base import ReadOnlyAdmin
 from ledger.jobs import job_title
-from ledger.models import RunState
+from ledger.models import Run, RunState
 from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import UNKNOWN, badge, day, moment, span, words
 
@@ -93,4 +92,5 @@ class ChainAdmin(ReadOnlyAdmin):
     ) -> HttpResponseBase:
         """The first run's page shows the whole chain."""
         chain = self.object_or_404(request, object_id)
-        return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[chain.pk]))
+        page: HttpResponseBase = self.admin_site.get_model_admin(Run).change_view(request, str(chain.pk))
+        return page

@@ -20,6 +20,7 @@ from forecasting.admin.scores import family_tables, score_of, score_tables
 from forecasting.engine.families import FAMILY_NAMES
 from forecasting.models import ChampionAssignment, Channel, HoldoutAccess, ModelVersion, RequestState
 from forecasting.models.registry import TrainingMode
+from forecasting.selectors_shadow import shadows_of_version
 from forecasting.services.chain import start_chain, start_judgement
 from forecasting.services.promotion import request_promotion
 from forecasting.services.promotion_evidence import PROMOTABLE
@@ -133,7 +134,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         reports = list(obj.gate_reports.select_related("policy", "champion")[:5])
         requests = list(obj.promotion_requests.select_related("champion")[:10])
-        realised = list(obj.accuracy.select_related("forecast_set")[:10])
+        served = obj.accuracy.filter(forecast_set__published_at__isnull=False)  # what was in shadow stands apart
+        realised = list(served.select_related("forecast_set")[:10])
         may_change = _may_train(request) and not obj.is_champion and obj.status in PROMOTABLE
         return {
             "version": obj,
@@ -154,6 +156,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             "can_judge": may_change,
             "can_request": may_change and not any(one.state == RequestState.PENDING for one in requests),
             "is_champion": obj.is_champion,
+            "shadows": shadows_of_version(obj),
         }
 
     def retrain_view(self, request: HttpRequest) -> HttpResponseBase:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from forecasting.models import AccuracyRecord, ForecastSet, HoldoutAccess, PromotionRequest, StrategyCycle
 from forecasting.tests import factories
+from forecasting.tests.shadow_sample import make_chain, make_standing
 from forecasting.tests.strategy_sample import make_cycle
 from forecasting.tests.synthetic import make_contract
 from integrations.engine.contract import contract_sha256
@@ -74,6 +75,8 @@ def make_world(series_count: int = 6) -> World:
         wape_naive=0.38, scores={**factories.score_set(1.0).to_json(), "sums": {}},
     )  # fmt: skip
     running, failed = _runs()
+    make_chain()
+    make_standing(candidate, served.version)
     HoldoutAccess.objects.create(
         candidate=candidate, run_id=running.pk, holdout_start=date(2026, 3, 4), holdout_end=date(2026, 3, 31)
     )
