@@ -61,7 +61,8 @@ def _window(standing: ShadowStanding, k: int, winner: str) -> ShadowWindow:
     }
     return ShadowWindow.objects.create(
         standing=standing, start=start, end=start + timedelta(days=6), complete=whole, days=7 if whole else 3,
-        origins=7, n_series=6, rows=294, paths=42, scores=scores, confidence="measured", winner=winner, basis="total_cost",
+        origins=7, n_series=6, rows=294, paths=42, scores=scores, confidence="measured", winner=winner,
+        basis="total_cost",
         differences={"total_cost": _difference(-0.031, -0.06, 0.002), "wape": _difference(-0.06, -0.09, -0.02)},
         reason="" if whole else "its last day has not come yet", series_ids=[1], actual=[1.0], champion_error=[1.0],
         challenger_error=[1.0], champion_cost=[1.0], challenger_cost=[1.0], input_sha256="0" * 64,
