@@ -2,7 +2,7 @@
 
 Every candidate is cross-fitted: an origin is forecast with what the other origins gave. The simplest stands until a
 richer one holds its own: the best single family, one mixture for all (unless it is clearly worse), and for a demand
-class a family or a mixture of its own, or one half-way to all others' (which have to be better beyond noise).
+class a family or a mixture of its own (which has to be better beyond noise).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 
 from forecasting.engine.bootstrap import sure_lower
 from forecasting.engine.types import ANY_CLASS
-from forecasting.engine.weights import Rows, as_weights, best_single, rounded, steady_mixture
+from forecasting.engine.weights import JOIN, Rows, as_weights, best_single, even_mixture
 
-SURE = 0.25
-"""One mixture for all is taken unless the best single is clearly better: it has to beat it with this probability
-(bootstrap over series and origins). Which of two near equals is best changes from origin to origin, and their mixture
-does not care; where no other family is nearly as good, the mixture is the single."""
+SURE = 0.05
+"""One mixture for all is taken unless the best single is clearly better: the mixture has to beat it with at least this
+probability (bootstrap over series and origins). Which of two near equals is best changes from origin to origin, and
+their mixture does not care; where no other family is nearly as good, the mixture is the single."""
 CLASS_SURE = 0.90
-"""Weights of its own have to beat what the others have with this one: there are several tries in each class."""
+"""Weights of its own have to beat what the others have with this one, and by `JOIN`: there are several tries."""
 MIN_CLASS_ROWS = 200
 RESAMPLES = 500
-SINGLE, MIXTURE, HALF_WAY = "single", "mixture", "half-way"
+SINGLE, MIXTURE = "single", "mixture"
 Shares = dict[str, np.ndarray]
 Origins = frozenset[int]
 
@@ -52,7 +52,7 @@ class Study:
         return self._named(self._with_classes(known, MIXTURE, self._kinds(known, MIXTURE)))
 
     def chosen(self, origins: Iterable[date]) -> Chosen:
-        """The simplest weights within the noise of the best; never worse on these origins than the best single."""
+        """One mixture for all, unless the best single is clearly better; weights of a class's own where they pay."""
         known = _numbers(origins)
         rows, alone = self._of(known), self._fit(known, ANY_CLASS, SINGLE)
         name = next(iter(as_weights(rows.families, alone)))
@@ -69,9 +69,9 @@ class Study:
         shares = self._with_classes(known, base, kinds)
         weights = self._named(shares)
         if weights == single:
-            return Chosen(single, f"no ensemble beat {name} alone on origins that it had not seen")
-        if self._loss(known, shares) > float(rows.losses(alone[None, :])[0]):
-            return Chosen(single, f"no ensemble was better than {name} alone on all origins together")
+            alone_too = np.array_equal(self._fit(known, ANY_CLASS, MIXTURE), alone)
+            why = "no other family came near it" if alone_too else "clearly better than a mixture with others"
+            return Chosen(single, f"{name} alone: {why}")
         sure = self._sure(rows, errors[0], self._all_crossed(known, base, kinds))
         return Chosen(weights, _reason(weights, name, sure))
 
@@ -85,18 +85,12 @@ class Study:
         """Shares from the rows of these origins: `single` or `mixture`, of one class or of all ("*")."""
         key = (origins, name, kind)
         if key not in self._fits:
-            self._fits[key] = (best_single if kind == SINGLE else steady_mixture)(self._of(origins, name))
+            self._fits[key] = (best_single if kind == SINGLE else even_mixture)(self._of(origins, name))
         return self._fits[key]
-
-    def _own(self, origins: Origins, name: str, kind: str, base: str) -> np.ndarray:
-        """What a class would get: a fit of its own, or one half-way between that mixture and all classes' weights."""
-        if kind == HALF_WAY:
-            return rounded(self._fit(origins, name, MIXTURE) + self._fit(origins, ANY_CLASS, base))
-        return self._fit(origins, name, kind)
 
     def _with_classes(self, origins: Origins, base: str, kinds: dict[str, str]) -> Shares:
         """Shares for all, and those of the classes that have their own."""
-        own = {name: self._own(origins, name, kind, base) for name, kind in kinds.items()}
+        own = {name: self._fit(origins, name, kind) for name, kind in kinds.items()}
         shared = self._fit(origins, ANY_CLASS, base)
         return {ANY_CLASS: shared, **{n: s for n, s in own.items() if not np.array_equal(s, shared)}}
 
@@ -111,23 +105,21 @@ class Study:
             if len(here.y) < MIN_CLASS_ROWS:
                 continue
             least = self._crossed(origins, name, base, shared=True)
-            for kind in (SINGLE, HALF_WAY, MIXTURE):
-                tried = self._crossed(origins, name, kind, base=base)
-                if tried.sum() < least.sum() and self._sure(here, least, tried) >= CLASS_SURE:
+            for kind in (SINGLE, MIXTURE):
+                tried = self._crossed(origins, name, kind)
+                if tried.sum() <= (1.0 - JOIN) * least.sum() and self._sure(here, least, tried) >= CLASS_SURE:
                     out[name], least = kind, tried
         return out
 
     # --- judging ------------------------------------------------------------------------------------------------------
 
-    def _crossed(
-        self, origins: Origins, name: str, kind: str, *, base: str = MIXTURE, shared: bool = False
-    ) -> np.ndarray:
+    def _crossed(self, origins: Origins, name: str, kind: str, *, shared: bool = False) -> np.ndarray:
         """Error of each row of a class, with the fit of the other origins; shared: with their fit of all classes."""
         rows = self._of(origins, name)
         out = np.zeros(len(rows.y))
         for origin in sorted(origins):
             here, rest = rows.origin == origin, origins - {origin}
-            share = self._fit(rest, ANY_CLASS, kind) if shared else self._own(rest, name, kind, base)
+            share = self._fit(rest, ANY_CLASS if shared else name, kind)
             out[here] = rows.where(here).errors(share)
         return out
 
@@ -136,16 +128,8 @@ class Study:
         rows = self._of(origins)
         out = self._crossed(origins, ANY_CLASS, base)
         for name, kind in kinds.items():
-            out[rows.in_class(name)] = self._crossed(origins, name, kind, base=base)
+            out[rows.in_class(name)] = self._crossed(origins, name, kind)
         return out
-
-    def _loss(self, origins: Origins, shares: Shares) -> float:
-        rows = self._of(origins)
-        errors = rows.errors(shares[ANY_CLASS])
-        for name in set(shares) - {ANY_CLASS}:
-            here = rows.in_class(name)
-            errors[here] = rows.where(here).errors(shares[name])
-        return float(errors.sum())
 
     def _sure(self, rows: Rows, champion: np.ndarray, candidate: np.ndarray) -> float:
         return sure_lower(rows.series, rows.origin, champion, candidate, seed=self.seed, resamples=RESAMPLES)

@@ -145,11 +145,11 @@ def class_weights(backtest: Backtest, classes: pd.Series) -> dict[str, dict[str,
 
 
 def choose_spec(backtest: Backtest, base: ModelSpec, classes: pd.Series) -> tuple[ModelSpec, list[SweepPoint], str]:
-    """The simplest spec within the noise of the best, the sweep, and why in one sentence.
+    """The spec that a search proposes, the sweep, and why in one sentence.
 
-    Singles are ranked by pooled error; a mixture, and weights of a demand class's own, are taken where they beat what
-    is simpler beyond noise on origins that they were not fitted on (`choice.Study.chosen`). So the choice is never
-    worse than the best single on the rolling origins.
+    Families that are as good as the best share equally, unless the best is clearly better alone; weights of a demand
+    class's own are taken where they beat that beyond noise on origins that they were not fitted on
+    (`choice.Study.chosen`).
     """
     sweep = pair_sweep(backtest, classes, base.seed)
     ready = study(backtest, classes, base.seed)

@@ -1,15 +1,14 @@
-"""Fitting ensemble weights: the convex mixture with the least absolute error, few families, in readable shares.
+"""Ensemble weights: equal shares of the families that are as good as the best, and of those that make them better.
 
-A mixture is searched from the best single family by moving shares between families for as long as the pooled absolute
-error falls (least absolute deviations on the simplex: Granger and Ramanathan 1984, with the loss that WAPE reports).
-A family that joins has to pay for itself, so that noise brings none in. What was found is drawn half-way to equal
-shares of the families that are nearly as good as the best. Shares are multiples of 0.05.
+Nothing is fitted but which families take part. Fitted shares follow the noise of a few origins, and where good families
+are alike, what one origin adds to a family's share the next one takes away (the combination puzzle; Stock and Watson
+2004). Shares are multiples of 0.05.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -17,24 +16,21 @@ import pandas as pd
 
 UNITS = 20
 """Shares are counted in twentieths."""
-MOVES = (10, 5, 2, 1)
-JOIN = 0.001
-"""A further family has to cut the error by this share, or it stays out."""
-LEAST = 0.1
-"""A smaller share than this is none."""
-NEAR = 0.02
-"""A family whose error is at most this share above the best one's is nearly as good."""
+NEAR = 0.01
+"""A family whose error is at most this share above the best one's is as good: which of them is best changes from origin
+to origin."""
+JOIN = 0.005
+"""A family further off joins where the mixture with it has an error that is lower by this share."""
 MIN_COVERED = 0.5
 """A family that made fewer of the rows than this cannot stand alone."""
-MAX_ROWS = 12_000
-"""A handful of weights needs no more rows than this of those that the same families made; more are thinned."""
+MIN_SHARED = 0.95
+"""One that made fewer than this takes no part in a mixture: elsewhere its stand-in would be judged in its name."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """Known rows of a backtest as arrays: actual, family forecasts (NaN where one declined), stand-in forecast,
-    demand class (position in `classes`; -1: none known), origin (days since 1970) and series. stands_for: how many
-    rows a row counts as, after thinning."""
+    demand class (position in `classes`; -1: none known), origin (days since 1970) and series."""
 
     families: tuple[str, ...]
     classes: tuple[str, ...]
@@ -44,7 +40,6 @@ class Rows:
     of_class: np.ndarray
     origin: np.ndarray
     series: np.ndarray
-    stands_for: np.ndarray
 
     @classmethod
     def read(cls, frame: pd.DataFrame, families: Sequence[str], classes: pd.Series, stand_ins: Sequence[str]) -> Rows:
@@ -65,12 +60,11 @@ class Rows:
             of_class=code.to_numpy().astype("int8"),
             origin=frame["origin"].to_numpy().astype("datetime64[D]").astype("int64"),
             series=frame["unique_id"].to_numpy(),
-            stands_for=np.ones(len(frame)),
         )
 
     def where(self, mask: np.ndarray) -> Rows:
         """The rows of a boolean mask."""
-        parts = (self.y, self.values, self.stand_in, self.of_class, self.origin, self.series, self.stands_for)
+        parts = (self.y, self.values, self.stand_in, self.of_class, self.origin, self.series)
         return Rows(self.families, self.classes, *(part[mask] for part in parts))
 
     def in_class(self, name: str) -> np.ndarray:
@@ -81,20 +75,6 @@ class Rows:
     def made_by(self) -> np.ndarray:
         """Which families made each row, as a number: bit i for family i."""
         return np.asarray(np.isfinite(self.values) @ (1 << np.arange(len(self.families))))
-
-    def thinned(self, most: int = MAX_ROWS) -> Rows:
-        """Of the rows that the same families made, those of every k-th series where there are more than `most`; each
-        stands for k. So a family that made few series keeps them all."""
-        _, number = np.unique(self.series, return_inverse=True)
-        keep, stands_for = np.ones(len(self.y), dtype=bool), self.stands_for.copy()
-        for pattern in np.unique(self.made_by):
-            rows = self.made_by == pattern
-            every = -(-int(rows.sum()) // most)
-            kept = rows & (number % every == 0)
-            if every > 1 and kept.any():
-                keep &= ~rows | kept
-                stands_for[kept] *= float(rows.sum() / kept.sum())
-        return replace(self, stands_for=stands_for).where(keep) if not keep.all() else self
 
     def forecast(self, shares: np.ndarray) -> np.ndarray:
         """What `combine` makes of the rows with these shares (one number a family); NaN where nobody forecast."""
@@ -121,7 +101,6 @@ class Rows:
         total = np.zeros(len(shares))
         for pattern in np.unique(self.made_by):
             rows = self.made_by == pattern
-            times = self.stands_for[rows]
             here = np.flatnonzero(pattern >> np.arange(len(self.families)) & 1)
             y, stand_in = self.y[rows], self.stand_in[rows]
             weight = shares[:, here]
@@ -129,15 +108,15 @@ class Rows:
             carried = sums > 0
             if carried.any():
                 mixed = self.values[np.ix_(rows, here)] @ (weight[carried] / sums[carried, None]).T
-                total[carried] += times @ np.abs(y[:, None] - mixed)
-            total[~carried] += np.nansum(np.abs(y - stand_in) * times)
+                total[carried] += np.abs(y[:, None] - mixed).sum(axis=0)
+            total[~carried] += np.nansum(np.abs(y - stand_in))
         return total
 
 
-def able(rows: Rows) -> np.ndarray:
-    """Which families made enough of the rows to stand alone (boolean); all of them where none did."""
+def able(rows: Rows, least: float = MIN_COVERED) -> np.ndarray:
+    """Which families made at least this share of the rows (boolean); all of them where none did."""
     covered = np.isfinite(rows.values).mean(axis=0) if len(rows.y) else np.zeros(len(rows.families))
-    enough = covered >= MIN_COVERED
+    enough = covered >= least
     return np.asarray(enough if enough.any() else np.ones(len(rows.families), dtype=bool))
 
 
@@ -150,56 +129,30 @@ def best_single(rows: Rows) -> np.ndarray:
     return np.asarray(one_each[int(np.argmin(losses))])
 
 
-def best_mixture(rows: Rows) -> np.ndarray:
-    """The mixture with the least absolute error, as shares in twentieths; the best single where no other family pays
-    for itself. At least one of its families can stand alone. Ties go to the families named first."""
-    rows = rows.thinned()
-    alone = able(rows)
-    shares = np.round(best_single(rows) * UNITS).astype("int64")
-    loss = float(rows.losses(shares[None, :] / UNITS)[0])
-    for size in MOVES:
-        while True:
-            tried = _moves(shares, size)
-            tried = tried[(tried[:, alone] > 0).any(axis=1)] if len(tried) else tried
-            if not len(tried):
-                break
-            found = rows.losses(tried / UNITS) * (1.0 + JOIN * ((tried > 0).sum(axis=1) - 1))
-            best = int(np.argmin(found))
-            if not found[best] < loss * (1 - 1e-9):
-                break
-            shares, loss = tried[best], float(found[best])
-    return np.asarray(shares / UNITS)
-
-
 def even_mixture(rows: Rows) -> np.ndarray:
-    """Equal shares of the families that can stand alone and are nearly as good as the best of them."""
-    losses = np.where(able(rows), rows.losses(np.eye(len(rows.families))), np.inf)
-    near = losses <= (1.0 + NEAR) * losses.min() if np.isfinite(losses).any() else losses == losses
-    return np.asarray(near / near.sum())
+    """Equal shares, in twentieths, of the families that are as good as the best, and of those further off that make
+    their mixture better. One family alone where there is no other.
 
-
-def steady_mixture(rows: Rows) -> np.ndarray:
-    """Half-way between the mixture with the least error and equal shares of the families that are nearly as good.
-
-    Fitted shares follow the noise of few origins, equal ones do not (the combination puzzle; Stock and Watson 2004).
-    What is left of a family with next to no share is not worth its training.
+    A family that declines rows takes no part (`MIN_SHARED`): with its stand-in it is a mixture already. It may in the
+    demand class that it is made for. Ties go to the families named first.
     """
-    shares = (best_mixture(rows) + even_mixture(rows)) / 2.0
-    return rounded(np.where(shares < LEAST, 0.0, shares))
+    losses = np.where(able(rows, MIN_SHARED), rows.losses(np.eye(len(rows.families))), np.inf)
+    order = [int(one) for one in np.argsort(losses, kind="stable") if np.isfinite(losses[one])]
+    if not order:
+        return best_single(rows)
+    taken = [one for one in order if losses[one] <= (1.0 + NEAR) * losses[order[0]]]
+    loss = float(rows.losses(_equal(taken, len(losses))[None, :])[0])
+    for one in order[len(taken) :]:
+        wider = float(rows.losses(_equal([*taken, one], len(losses))[None, :])[0])
+        if wider <= (1.0 - JOIN) * loss:
+            taken, loss = [*taken, one], wider
+    return rounded(_equal(taken, len(losses)))
 
 
-def _moves(shares: np.ndarray, size: int) -> np.ndarray:
-    """All mixtures made by giving `size` units (or all that one has, if fewer) of one family to another."""
-    out = []
-    for one in np.flatnonzero(shares):
-        for other in range(len(shares)):
-            if other != one:
-                moved = shares.copy()
-                amount = min(size, int(shares[one]))
-                moved[one] -= amount
-                moved[other] += amount
-                out.append(moved)
-    return np.array(out) if out else np.empty((0, len(shares)), dtype="int64")
+def _equal(taken: Sequence[int], families: int) -> np.ndarray:
+    shares = np.zeros(families)
+    shares[list(taken)] = 1.0 / len(taken)
+    return shares
 
 
 def rounded(shares: np.ndarray) -> np.ndarray:

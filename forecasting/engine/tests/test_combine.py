@@ -1,4 +1,4 @@
-"""Ensembles: weights, declines, fallbacks, and a choice that is never worse than the best single."""
+"""Ensembles: weights, declines, fallbacks, and a choice that is never far from the best single."""
 
 from __future__ import annotations
 

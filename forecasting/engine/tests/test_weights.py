@@ -1,4 +1,4 @@
-"""Weights: convex, readable, never outside of their members, no worse than the best single on what they saw."""
+"""Weights: convex, readable, never outside of their members, never far from the best single on what they saw."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
 
 from forecasting.engine.backtest import Backtest
 from forecasting.engine.bootstrap import resampled_totals, sure_lower
@@ -17,7 +16,7 @@ from forecasting.engine.choice import Study
 from forecasting.engine.combine import FALLBACKS, choose_spec, class_weights, combine, series_errors, spec_of, study
 from forecasting.engine.tests.test_combine import ALL_SMOOTH, noisy_backtest
 from forecasting.engine.types import ANY_CLASS, ModelSpec
-from forecasting.engine.weights import Rows, best_mixture, best_single, even_mixture, rounded, steady_mixture
+from forecasting.engine.weights import NEAR, Rows, best_single, even_mixture, rounded
 
 NAMES = ("seasonal_naive", "lightgbm", "lightgbm_direct", "prophet")
 
@@ -55,25 +54,13 @@ def test_weights__any_backtest__convex_in_twentieths_and_inside_of_the_members(s
 
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_choice__any_backtest__never_worse_than_the_best_single_on_the_origins_it_saw(seed: int, declines: bool):
+def test_choice__any_backtest__never_far_worse_than_the_best_single_on_the_origins_it_saw(seed: int, declines: bool):
     result = made(seed, declines=declines, series=12)
     spec, _, _ = choose_spec(result, ModelSpec(result.families), ALL_SMOOTH)
     own = series_errors(result, spec.weights, ALL_SMOOTH)["error"].sum()
     whole = [name for name in NAMES if result.frame[name].notna().mean() > 0.5]
     singles = [series_errors(result, {ANY_CLASS: {name: 1.0}}, ALL_SMOOTH)["error"].sum() for name in whole]
-    assert own <= min(singles) * (1 + 1e-9)
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_best_mixture__against_the_linear_programme__within_a_hundredth(seed: int):
-    rows = rows_of(made(seed))
-    n, families = len(rows.y), len(rows.families)
-    cost = np.r_[np.zeros(families), np.ones(n)]
-    both = np.block([[rows.values, -np.eye(n)], [-rows.values, -np.eye(n)]])
-    simplex = np.r_[np.ones(families), np.zeros(n)][None, :]
-    exact = linprog(cost, A_ub=both, b_ub=np.r_[rows.y, -rows.y], A_eq=simplex, b_eq=[1.0], method="highs").fun
-    found = float(rows.losses(best_mixture(rows)[None, :])[0])
-    assert exact <= found * (1 + 1e-9) and found <= exact * 1.01  # shares are rounded, and a family pays to join
+    assert own <= min(singles) * (1 + 2 * NEAR)  # its members are within one
 
 
 @pytest.mark.parametrize("seed", [5, 6])
@@ -88,25 +75,33 @@ def test_losses__families_that_declined__as_combine_makes_of_them(seed: int):
         assert float(rows.errors(shares).sum()) == pytest.approx(plain)
 
 
-def test_thinned__many_rows__each_stands_for_what_was_left_out_and_rare_families_keep_all():
-    result = made(7, series=60)
-    result = replace(result, frame=result.frame.assign(prophet=lambda f: f["prophet"].where(f["unique_id"] <= 3)))
-    rows = rows_of(result)
-    few = rows.thinned(400)
-    assert len(few.y) < len(rows.y) / 3 and few.stands_for.sum() == pytest.approx(len(rows.y))
-    assert np.isfinite(few.values[:, 3]).sum() == np.isfinite(rows.values[:, 3]).sum()
-    ratio = few.losses(np.eye(4)) / rows.losses(np.eye(4))
-    assert ratio == pytest.approx(1.0, abs=0.15)
-
-
-def test_steady_mixture__near_equals_and_one_far_off__half_way_to_equal_shares_of_the_near():
+def test_even_mixture__near_equals_and_one_far_off__equal_shares_of_the_near():
     result = noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 6.0, "lightgbm_direct": 6.0}, series=200)
-    rows = rows_of(result)
-    assert even_mixture(rows).tolist() == pytest.approx([0, 0.5, 0.5])
-    steady = steady_mixture(rows)
-    assert steady[0] <= 0.05 and min(steady[1:]) >= 0.4
+    assert even_mixture(rows_of(result)).tolist() == [0.0, 0.5, 0.5]
     alone = rows_of(noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 1.0}, series=40))
-    assert steady_mixture(alone).tolist() == best_single(alone).tolist() == [0.0, 1.0]
+    assert even_mixture(alone).tolist() == best_single(alone).tolist() == [0.0, 1.0]
+
+
+def test_even_mixture__three_as_good__shares_in_twentieths_that_favour_the_first():
+    result = noisy_backtest({"seasonal_naive": 6.0, "lightgbm": 6.0, "prophet": 6.0}, series=40)
+    same = result.frame["lightgbm"]
+    rows = rows_of(replace(result, frame=result.frame.assign(seasonal_naive=same, prophet=same)))
+    assert even_mixture(rows).tolist() == [0.35, 0.35, 0.3]
+
+
+def test_even_mixture__a_family_further_off__joins_only_where_it_makes_the_others_better():
+    result = noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 6.0, "lightgbm_direct": 6.6}, series=200)
+    assert even_mixture(rows_of(result)).tolist() == [0.0, 0.5, 0.5]  # a tenth worse, but its errors are its own
+    off = result.frame["lightgbm"] - result.frame["y"]
+    alike = rows_of(replace(result, frame=result.frame.assign(lightgbm_direct=result.frame["y"] + 1.1 * off)))
+    assert even_mixture(alike).tolist() == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("kept", [10, 30])
+def test_even_mixture__family_that_declined_some__takes_no_part_however_good(kept: int):
+    result = noisy_backtest({"seasonal_naive": 8.0, "lightgbm": 6.0, "prophet": 0.1}, series=40)
+    frame = result.frame.assign(prophet=lambda f: f["prophet"].where(f["unique_id"] <= kept))
+    assert even_mixture(rows_of(replace(result, frame=frame)))[2] == 0.0
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6).filter(lambda values: sum(values) > 0.01))
@@ -139,8 +134,8 @@ def test_spec__a_class_whose_families_can_all_decline__brings_a_stand_in():
     sparse = result.frame["unique_id"] <= 15
     frame = result.frame.assign(
         prophet=result.frame["y"].where(sparse & (result.frame["unique_id"] > 1)),
-        lightgbm=result.frame["lightgbm"].where(~sparse, result.frame["y"] + 40),
-        lightgbm_direct=result.frame["lightgbm_direct"].where(~sparse, result.frame["y"] + 40),
+        lightgbm=result.frame["lightgbm"].where(~sparse, result.frame["y"] + 12),
+        lightgbm_direct=result.frame["lightgbm_direct"].where(~sparse, result.frame["y"] + 12),
     )
     result = replace(result, frame=frame)
     classes = pd.Series(["lumpy"] * 15 + ["smooth"] * 15, index=range(1, 31))
