@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from forecasting.errors import ForecastingError, WrongRequest
 
 
@@ -34,4 +36,55 @@ class AlreadyDecided(ForecastingError):
         self.cycle, self.label, self.decided_by = cycle, label, decided_by
         super().__init__(
             f"{decided_by} has decided the same on cycle {cycle} already: {label}. Choose another point, or leave it."
+        )
+
+
+class DecisionUnknown(WrongRequest):
+    """There is no such decision in this tenant."""
+
+    code = "decision_unknown"
+
+    def __init__(self, decision: int) -> None:
+        self.decision = decision
+        super().__init__(
+            f"There is no strategy decision {decision}. Open “Strategy” for the cycles and what they came to."
+        )
+
+
+class DecisionMissing(WrongRequest):
+    """What was decided can only be trained with the decision, and only in that mode."""
+
+    code = "decision_missing"
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        super().__init__(
+            "To train what was decided, name the decision."
+            if mode == "decided"
+            else f"A {mode} does not train a decision. Leave the decision out, or leave the mode out."
+        )
+
+
+class DecisionOutdated(WrongRequest):
+    """The data are no longer what the cycle was made for."""
+
+    code = "decision_outdated"
+
+    def __init__(self, cycle: int, grain: str) -> None:
+        self.cycle, self.grain = cycle, grain
+        super().__init__(
+            f"Strategy cycle {cycle} was made for {grain} data, and the data have another grain now. Run a new cycle."
+        )
+
+
+class DecidedOnLaterData(WrongRequest):
+    """The sealed days of the training would be days that the decision was made on."""
+
+    code = "decided_on_later_data"
+
+    def __init__(self, cycle: int, seen: date, as_of: date) -> None:
+        self.cycle, self.seen, self.as_of = cycle, seen, as_of
+        super().__init__(
+            f"Strategy cycle {cycle} has compared forecasts on days up to {seen}, and a training as of {as_of} would "
+            "be judged on some of them. Train as of a later day, or run a cycle as of that day first."
         )

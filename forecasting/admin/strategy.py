@@ -21,7 +21,7 @@ from forecasting.engine.families import FAMILY_NAMES
 from forecasting.models import StrategyCycle, StrategyDecision
 from forecasting.models.strategy import DecisionKind
 from forecasting.services.strategy import CHART_FILE, JSON_FILE, MARKDOWN_FILE, start_strategy_cycle
-from forecasting.services.strategy_decisions import decide_strategy, families_of, standing_decision, train_decided
+from forecasting.services.strategy_decisions import decide_strategy, standing_decision, train_decided
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import PlainForm, ReasonForm
 from ledger.errors import DomainError
@@ -228,7 +228,7 @@ class StrategyCycleAdmin(ReadOnlyAdmin):
         )
 
     def train_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Train the families of the standing decision: GET asks for the reason, POST queues the chain."""
+        """Train exactly the spec of the standing decision: GET asks for the reason, POST queues the chain."""
         cycle: StrategyCycle = self.object_or_404(request, object_id)
         if not _may_act(request):
             raise PermissionDenied
@@ -243,17 +243,18 @@ class StrategyCycleAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, _QUEUED)
                 return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))
-        families = ", ".join(name.replace("_", " ") for name in families_of(standing_decision(cycle).spec))
+        standing = standing_decision(cycle)
         return self.render_page(
             request,
             "forecourt/form_page.html",
             title="Train what was decided",
             obj=cycle,
             form=form,
-            lead=f"A search among the families of the decision: {families}.",
+            lead=f"Exactly what was decided: {words(standing.spec_label)}.",
             lines=[
-                f"It learns from the newest data, fits the weights anew, and forecasts {cycle.horizon} steps ahead. "
-                "The gates judge it on its own sealed holdout, and a reviewer decides."
+                "Its families, weights and parameters stay as they are. The models learn from the newest data and "
+                f"forecast {cycle.horizon} steps ahead.",
+                "The gates judge the version on its own sealed holdout, and a reviewer decides.",
             ],
             submit="Start",
             back=self.url("change", cycle.pk),

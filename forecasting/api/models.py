@@ -44,6 +44,9 @@ class ModelSerializer(serializers.Serializer[ModelVersion]):
     spec = serializers.CharField(source="spec.label")
     spec_sha256 = serializers.CharField(source="spec.sha256")
     mode = serializers.ChoiceField(choices=TrainingMode.choices)
+    decision = serializers.IntegerField(
+        source="decision_id", allow_null=True, help_text="Decision of a strategy cycle that its spec is of; else null."
+    )
     as_of = serializers.DateField(help_text="Last day of data that the serving fit has seen.")
     scores = ScoresSerializer(source="*", help_text="All series together, by name of the score.")
     run = serializers.UUIDField(source="run_id", help_text="The run that trained it.")

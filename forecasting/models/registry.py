@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 
 class ModelSpec(models.Model):
@@ -24,6 +25,7 @@ class ModelSpec(models.Model):
 class TrainingMode(models.TextChoices):
     SEARCH = "search", "Search for a spec"
     REFRESH = "refresh", "Refresh the champion's spec"
+    DECIDED = "decided", "Train what was decided"
 
 
 class VersionStatus(models.TextChoices):
@@ -50,6 +52,14 @@ class ModelVersion(models.Model):
     spec = models.ForeignKey(ModelSpec, on_delete=models.PROTECT, related_name="versions")
     status = models.CharField(max_length=12, choices=VersionStatus, default=VersionStatus.TRAINING)
     mode = models.CharField(max_length=10, choices=TrainingMode)
+    decision = models.ForeignKey(
+        "forecasting.StrategyDecision",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="versions",
+        help_text="Of a strategy cycle: the decision whose spec this is, exactly.",
+    )
     run_id = models.UUIDField(unique=True, help_text="The run that trained it: one run makes one version.")
     as_of = models.DateField(help_text="Last day of data that the serving fit has seen.")
     evaluation_window = models.JSONField(help_text="TrainingWindow of the fit that was judged.")
@@ -69,6 +79,12 @@ class ModelVersion(models.Model):
 
     class Meta:
         ordering = ["-number"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(mode="decided", decision__isnull=False) | (~Q(mode="decided") & Q(decision__isnull=True)),
+                name="forecasting_version_decision",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"v{self.number} {self.spec.label}"

@@ -55,15 +55,16 @@ def start_chain(
     as_of: date | None = None,
     horizon: int | None = None,
     families: Sequence[str] | None = None,
+    decision: int | None = None,
     reason: str = "",
 ) -> Run:
     """Queue a training chain and return its first run. Needs analyst or tenant_admin, or None for the system.
 
-    mode: search (the default) or refresh. What is asked is checked before anything is queued: raises the errors of
-    `training.check_request`, RoleRequired, RunAlreadyLive.
+    mode: search (the default) or refresh; with a decision of a strategy cycle, decided. What is asked is
+    checked before anything is queued: raises the errors of `training.check_request`, RoleRequired, RunAlreadyLive.
     """
     check_may_start(actor)
-    inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
+    inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families, decision=decision)
     return runs.enqueue(kind=RETRAIN, inputs={**inputs, "reason": reason, "chain": True}, requested_by=actor)
 
 
@@ -135,13 +136,14 @@ def run_chain_inline(
     as_of: date | None = None,
     horizon: int | None = None,
     families: Sequence[str] | None = None,
+    decision: int | None = None,
     reason: str = "",
     listener: ChainListener | None = None,
 ) -> ChainOutcome:
     """Do the whole chain in this process, step by step, each as a run of its own. Raises as `start_chain`, and what a
     step raises; ChainStopped where a step was cancelled."""
     check_may_start(actor)
-    inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families)
+    inputs = training.check_request(mode=mode, as_of=as_of, horizon=horizon, families=families, decision=decision)
     end_leftovers()  # of a chain that was killed
     seconds: dict[str, float] = {}
     ended: dict[str, Run] = {}

@@ -50,7 +50,7 @@ def next_step(kind: str, outputs: dict[str, Any]) -> tuple[str, dict[str, Any], 
     following = {
         RETRAIN: FORECAST,
         FORECAST: ACCURACY,
-        ACCURACY: GATE if outputs["mode"] == TrainingMode.SEARCH else GUARD,
+        ACCURACY: GUARD if outputs["mode"] == TrainingMode.REFRESH else GATE,
         GATE: REQUEST if outputs.get("verdict") == Verdict.ELIGIBLE else None,
     }.get(kind)
     if following is None:
@@ -129,13 +129,14 @@ def _day(ctx: RunContext, *names: str) -> date | None:
 
 
 def retrain(ctx: RunContext) -> dict[str, Any]:
-    """Train a version as the run's inputs say (mode, as_of, horizon, families)."""
+    """Train a version as the run's inputs say (mode, as_of, horizon, families, decision)."""
     version = training.train_version(
         ctx=ctx,
         mode=ctx.inputs.get("mode", TrainingMode.SEARCH),
         as_of=_day(ctx, "as_of"),
         horizon=ctx.inputs.get("horizon"),
         families=ctx.inputs.get("families"),
+        decision=ctx.inputs.get("decision"),
     )
     return {**_carried(ctx, version), "spec": version.spec.label}
 

@@ -65,23 +65,23 @@ def decide_strategy(*, cycle_id: int, point: str, actor: AbstractBaseUser | None
 
 
 def train_decided(*, cycle_id: int, actor: AbstractBaseUser | None, reason: str) -> Run:
-    """Queue a training chain whose search is restricted to the families of the standing decision (before anybody
-    decided, of the proposal). It fits the weights anew; gates and a reviewer decide whether it serves.
+    """Queue a training chain of exactly the spec of the standing decision (before anybody decided, of the proposal):
+    its families, weights and parameters, fitted on the newest data. Gates and a reviewer decide whether it serves.
 
     Raises CycleUnknown, ReasonMissing, and the errors of `chain.start_chain`.
     """
-    reason = clean_reason(reason, "train these families")
+    reason = clean_reason(reason, "train what was decided")
+    decision = decided_in(cycle_id)
+    label = f"Strategy cycle {cycle_id}, {decision.spec_label}"
+    return start_chain(actor=actor, decision=decision.pk, reason=f"{label}: {reason}")
+
+
+def decided_in(cycle_id: int) -> StrategyDecision:
+    """The standing decision of a cycle; raises CycleUnknown."""
     cycle = StrategyCycle.objects.filter(pk=cycle_id).defer("report").first()
     if cycle is None:
         raise CycleUnknown(cycle_id)
-    decision = standing_decision(cycle)
-    return start_chain(
-        actor=actor,
-        mode="search",
-        horizon=cycle.horizon,
-        families=families_of(decision.spec),
-        reason=f"Strategy cycle {cycle.pk}, {decision.spec_label}: {reason}",
-    )
+    return standing_decision(cycle)
 
 
 def standing_decision(cycle: StrategyCycle) -> StrategyDecision:
@@ -91,10 +91,31 @@ def standing_decision(cycle: StrategyCycle) -> StrategyDecision:
     return people[0] if people else decisions[0]
 
 
-def families_of(spec: dict[str, Any]) -> list[str]:
-    """The families that carry weight in a spec, in its order."""
-    weighted = {name for row in spec["weights"].values() for name, share in row.items() if share > 0}
-    return [name for name in spec["families"] if name in weighted]
+def decision_record(cycle: StrategyCycle) -> dict[str, Any]:
+    """What a cycle was made from and what it came to, as JSON values: run, data, files with hashes, every decision."""
+    return {
+        "cycle": cycle.pk,
+        "run": str(cycle.run_id),
+        "made": cycle.created_at.isoformat(timespec="seconds"),
+        "as_of": cycle.as_of.isoformat(),
+        "train_end": cycle.window["train_end"],
+        "fingerprint": cycle.fingerprint,
+        "report_sha256": cycle.report_sha256,
+        "files": {file["name"]: file["sha256"] for file in cycle.files},
+        "decisions": [
+            {
+                "kind": str(one.kind),
+                "point": one.point,
+                "mode": one.mode,
+                "spec_label": one.spec_label,
+                "spec_sha256": one.spec_sha256,
+                "reason": one.reason,
+                "decided_by": one.decided_by_name,
+                "decided": one.created_at.isoformat(timespec="seconds"),
+            }
+            for one in cycle.decisions.all()
+        ],
+    }
 
 
 def spec_of_point(cycle: StrategyCycle, proposal: StrategyDecision, key: str) -> EngineSpec:

@@ -26,11 +26,13 @@ from forecasting.errors import (
     PartitionBroken,
     WrongRequest,
 )
+from forecasting.errors_strategy import DecisionMissing
 from forecasting.models import ModelSpec, ModelVersion, VersionStatus
 from forecasting.models.registry import TrainingMode
 from forecasting.services import artifacts
 from forecasting.services.data_profile import active_profile
 from forecasting.services.database_source import DatabaseSource
+from forecasting.services.decided import check_decided, check_sealed_from, decision_named, where_from
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.policy import active_policy, body_of
 from forecasting.services.snapshots import DemandSnapshot, demand_snapshot
@@ -54,15 +56,25 @@ def check_families(families: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def check_request(
-    *, mode: str | None, as_of: date | None, horizon: int | None, families: Sequence[str] | None
+    *,
+    mode: str | None,
+    as_of: date | None,
+    horizon: int | None,
+    families: Sequence[str] | None,
+    decision: int | None = None,
 ) -> dict[str, Any]:
-    """What a training run would do, checked before it is queued: mode, as_of, horizon, families as JSON values.
+    """What a training run would do, checked before it is queued: mode, as_of, horizon, families as JSON values, and the
+    decision where a decided spec is to be trained.
 
     Raises WrongRequest and its kin, NothingToRefresh, NoDemandLoaded, HistoryShort, HorizonShort.
     """
-    mode = mode or TrainingMode.SEARCH
+    mode = mode or (TrainingMode.SEARCH if decision is None else TrainingMode.DECIDED)
     if mode not in TrainingMode.values:
-        raise WrongRequest(f"The mode is search or refresh, not {mode!r}.")
+        raise WrongRequest(f"The mode is search, refresh or decided, not {mode!r}.")
+    if (mode == TrainingMode.DECIDED) != (decision is not None):
+        raise DecisionMissing(mode)
+    if decision is not None:
+        return _check_decided(decision, as_of, horizon, families)
     if mode == TrainingMode.REFRESH:
         champion = selectors.current_champion()
         if champion is None:
@@ -80,6 +92,17 @@ def check_request(
     if mode == TrainingMode.SEARCH:  # a refresh is not judged by what it costs
         require_protection(steps)
     return {"mode": str(mode), "as_of": day.isoformat(), "horizon": steps, "families": list(chosen)}
+
+
+def _check_decided(
+    decision: int, as_of: date | None, horizon: int | None, families: Sequence[str] | None
+) -> dict[str, Any]:
+    spec = check_decided(decision=decision, horizon=horizon, families=families)
+    day, steps = require_history(as_of=as_of, horizon=spec.horizon)
+    require_protection(steps)
+    check_sealed_from(decision, day)
+    asked = {"mode": str(TrainingMode.DECIDED), "as_of": day.isoformat(), "horizon": steps}
+    return {**asked, "families": list(spec.families), "decision": decision}
 
 
 def require_protection(steps: int) -> None:
@@ -120,20 +143,30 @@ class _Progress:
 
 
 def train_version(
-    *, ctx: RunContext, mode: str, as_of: date | None, horizon: int | None, families: Sequence[str] | None
+    *,
+    ctx: RunContext,
+    mode: str,
+    as_of: date | None,
+    horizon: int | None,
+    families: Sequence[str] | None,
+    decision: int | None = None,
 ) -> ModelVersion:
     """Train one version and register it as a candidate; a run that made one already returns it.
 
     search: compare families on rolling origins before the sealed holdout and propose a spec. refresh: the champion's
-    own spec. Either way the spec is fitted up to the holdout (what is judged) and refitted up to the as-of date (what
-    serves). Nothing is written before the one transaction at the end. Raises the errors of `check_request`,
-    SeriesUnusable, TrainingRefused, LeaseLost.
+    own spec. decided: the spec of a decision, exactly. Either way the spec is fitted up to the holdout (what is judged)
+    and refitted up to the as-of date (what serves). Nothing is written before the one transaction at the end. Raises
+    the errors of `check_request`, SeriesUnusable, TrainingRefused, LeaseLost.
     """
     known = ModelVersion.objects.select_related("spec").filter(run_id=ctx.run.pk).first()
     if known is not None:
         return known
     asked = check_request(
-        mode=mode, as_of=as_of, horizon=horizon, families=None if mode == TrainingMode.REFRESH else families
+        mode=mode,
+        as_of=as_of,
+        horizon=horizon,
+        families=families if mode == TrainingMode.SEARCH else None,
+        decision=decision,
     )
     day = date.fromisoformat(asked["as_of"])
     ctx.progress(0, 0, "Reading demand")
@@ -147,7 +180,7 @@ def train_version(
     try:
         files += artifacts.store_fit(fitted=trained.judged, role="evaluation", folder=folder)
         files += artifacts.store_fit(fitted=trained.serving, role="serving", folder=folder)
-        return _register(ctx, asked["mode"], trained, files)
+        return _register(ctx, asked, trained, files)
     except BaseException:
         artifacts.discard(files)
         raise
@@ -167,7 +200,8 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
         tasks = _fits(sealed, whole, spec, demand)
         parts = run_tasks(tasks, demand.executor)
     else:
-        spec = _champion_spec()
+        decision = decision_named(asked["decision"]) if asked["mode"] == TrainingMode.DECIDED else None
+        spec = _champion_spec() if decision is None else EngineSpec.from_json(decision.spec)
         progress = _Progress(ctx, len(spec.families))
         evaluation, parts = evaluate_beside(
             sealed,
@@ -179,6 +213,8 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
         )
         declined = evaluation.backtest.declined
         backtest = _evaluation_report(evaluation)
+        if decision is not None:
+            backtest["reason"] = where_from(decision)
     progress.next("Putting the model together")
     count = len(sealed.segments)
     judged, serving = (
@@ -235,7 +271,9 @@ def _notes(trained: _Trained) -> list[dict[str, Any]]:
 
 
 @transaction.atomic
-def _register(ctx: RunContext, mode: str, trained: _Trained, files: list[artifacts.StoredFile]) -> ModelVersion:
+def _register(
+    ctx: RunContext, asked: dict[str, Any], trained: _Trained, files: list[artifacts.StoredFile]
+) -> ModelVersion:
     """Write spec, version and artifacts; only the attempt that owns the run gets here."""
     ctx.fence()
     by_role = {role: [f for f in files if f.role == role] for role in ("evaluation", "serving")}
@@ -257,7 +295,8 @@ def _register(ctx: RunContext, mode: str, trained: _Trained, files: list[artifac
         number=newest + 1,
         spec=spec,
         status=VersionStatus.CANDIDATE,
-        mode=mode,
+        mode=asked["mode"],
+        decision_id=asked.get("decision"),
         run_id=ctx.run.pk,
         as_of=serving.as_of,
         evaluation_window=judged.to_json(),
@@ -276,7 +315,8 @@ def _register(ctx: RunContext, mode: str, trained: _Trained, files: list[artifac
         data={
             "version": version.number,
             "spec": spec.label,
-            "mode": mode,
+            "mode": asked["mode"],
+            "decision": asked.get("decision"),
             "as_of": serving.as_of,
             "fingerprints": [judged.fingerprint, serving.fingerprint],
         },

@@ -28,6 +28,10 @@ PATHS = (
     ),
     SeeingPath("refresh", "services.training.train_version", "as search", "as search; the spec is the champion's"),
     SeeingPath(
+        "decided", "services.training.train_version", "as search; a holdout that the cycle has seen is refused",
+        "as search; the spec is a decision's",
+    ),
+    SeeingPath(
         "backtest", "services.backtesting.run_backtest", "the window it is handed",
         "demand and plans up to train_end; what is forecast from an origin has seen nothing after it",
     ),

@@ -15,8 +15,9 @@ from django.contrib.auth.models import User
 from forecasting.engine.strategy import sweep
 from forecasting.engine.strategy_choice import recommend
 from forecasting.engine.tests.strategy_ground import POLICY, base_spec, made_backtest, unit_values
+from forecasting.engine.types import ModelSpec as EngineSpec
 from forecasting.engine.types import TrainingWindow
-from forecasting.models import StrategyCycle
+from forecasting.models import StrategyCycle, StrategyDecision
 from forecasting.services.strategy import keep_cycle, report_of, write_files
 from forecasting.tests.factories import AS_OF
 from integrations.services.artifacts import keep_artifacts
@@ -46,3 +47,32 @@ def make_cycle(*, by: User | None = None, price: float | None = 3.0, as_of: date
         with keep_artifacts(folder=f"strategy/{run_id}/1", paths=paths) as kept:
             files = [one.as_dict() for one in kept]
             return keep_cycle(run_id=run_id, report=report, files=files, actor=by, by=name)
+
+
+def make_decision(
+    spec: EngineSpec, *, seen: date = AS_OF - timedelta(days=28), reason: str = "It did best"
+) -> StrategyDecision:
+    """A person's decision for that spec, on a cycle that compared forecasts on days up to `seen`."""
+    window = TrainingWindow.plan(seen - timedelta(days=91), seen + timedelta(days=28))
+    cycle = StrategyCycle.objects.create(
+        run_id=uuid.uuid4(),
+        as_of=window.as_of,
+        horizon=spec.horizon,
+        window=window.with_fingerprint("f" * 64).to_json(),
+        fingerprint="f" * 64,
+        measure="wape",
+        sentence="Made for a test.",
+        report={},
+        report_sha256="0" * 64,
+    )
+    return StrategyDecision.objects.create(
+        cycle=cycle,
+        kind="chosen",
+        point="made for a test",
+        mode=spec.mode,
+        spec_label=spec.label,
+        spec=spec.to_json(),
+        spec_sha256=spec.sha256,
+        reason=reason,
+        decided_by_name="ann",
+    )

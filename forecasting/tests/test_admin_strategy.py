@@ -104,7 +104,7 @@ def test_decide__by_post__is_recorded_and_shown_with_its_reason(cycle: StrategyC
         url("decide", cycle), {"point": "pair:lightgbm:prophet:0.7", "reason": "Holidays <b>count</b>"}, follow=True
     )
     text = page.content.decode()
-    assert "Holidays &lt;b&gt;count&lt;/b&gt;" in text and "Recorded:" in text and "Train these families" in text
+    assert "Holidays &lt;b&gt;count&lt;/b&gt;" in text and "Recorded:" in text and "Train what was decided" in text
     decision = StrategyDecision.objects.exclude(kind="proposed").get()
     assert (decision.kind, decision.decided_by_name) == ("chosen", "ann")
     assert "Chosen instead" in client.get(url("changelist")).content.decode()

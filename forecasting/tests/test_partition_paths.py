@@ -32,7 +32,7 @@ def test_paths__every_place_that_reaches_demand__is_in_the_table_and_no_other() 
 def test_paths__table__names_known_paths_and_every_path_has_places() -> None:
     names = [path.name for path in PATHS]
     assert len(set(names)) == len(names)
-    assert set(USES.values()) | {"refresh"} == set(names)
+    assert set(USES.values()) | {"refresh", "decided"} == set(names)  # both go where a search goes
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)

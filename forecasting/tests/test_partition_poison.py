@@ -24,8 +24,8 @@ from pytest_django import DjangoDbBlocker
 from forecasting.engine.families import lightgbm
 from forecasting.engine.panel import Panel
 from forecasting.engine.train import SearchConfig
-from forecasting.engine.types import TrainingWindow
-from forecasting.models import ForecastSet, ModelVersion, Series
+from forecasting.engine.types import ModelSpec, TrainingWindow
+from forecasting.models import ForecastSet, ModelVersion, Series, StrategyDecision
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.artifacts import load_fit
 from forecasting.services.backtesting import run_backtest
@@ -39,6 +39,7 @@ from forecasting.services.strategy import cycle_inline
 from forecasting.services.windows import plan_window
 from forecasting.tests.factories import promote
 from forecasting.tests.partition_paths import PATHS
+from forecasting.tests.strategy_sample import make_decision
 from forecasting.tests.synthetic import FIRST, activate, load, make_contract, make_demand, train
 from forecasting.tests.test_gate import context
 from ledger.errors import DomainError
@@ -50,6 +51,7 @@ AS_OF = FIRST + timedelta(days=DAYS - 1)
 SEALED_FROM = AS_OF - timedelta(days=27)
 TRAIN_END = SEALED_FROM - timedelta(days=1)
 FAMILIES = ["seasonal_average", "lightgbm"]
+DECIDED = {"*": {"seasonal_average": 0.7, "seasonal_naive": 0.3}}
 CONTRACT = make_contract(
     files={role: {"pattern": f"{role}.csv"} for role in ("transactions", "covariates")},
     field_map={"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "u": "unit_price", "c": "unit_cost",
@@ -67,6 +69,7 @@ class World:
     champion: ModelVersion
     candidate: ModelVersion
     forecast_set: ForecastSet
+    decision: StrategyDecision
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,8 @@ def _made(folder: Path) -> World:
     promote(champion)
     candidate = train(families=["seasonal_average"], as_of=AS_OF, horizon=HORIZON)
     made = ForecastSet.objects.select_related("version__spec").get(version=champion)
-    return World(folder, champion, candidate, made)
+    spec = ModelSpec(families=("seasonal_naive", "seasonal_average"), horizon=HORIZON, weights=DECIDED)
+    return World(folder, champion, candidate, made, make_decision(spec, seen=TRAIN_END))
 
 
 # --- poison -----------------------------------------------------------------------------------------------------------
@@ -228,6 +232,10 @@ def _refresh(world: World) -> ModelVersion:
     return train(families=(), mode="refresh", as_of=AS_OF)
 
 
+def _decided(world: World) -> ModelVersion:
+    return train(families=(), mode="decided", as_of=AS_OF, decision=world.decision.pk)
+
+
 def _judged(world: World) -> dict[str, Any]:
     """What the gate says and shows. Readiness is left out: it counts the days and products that the tenant has now."""
     report = judge_candidate(ctx=context(), candidate=world.candidate)
@@ -313,6 +321,8 @@ PROBES = (
     Probe("search", "serving", lambda world: _whole_version(_search(world)), AS_OF, _days(AS_OF, HORIZON)),
     Probe("refresh", "judged", lambda world: _judged_side(_refresh(world)), TRAIN_END, TRAIN_END),
     Probe("refresh", "serving", lambda world: _whole_version(_refresh(world)), AS_OF, _days(AS_OF, HORIZON)),
+    Probe("decided", "judged", lambda world: _judged_side(_decided(world)), TRAIN_END, TRAIN_END),
+    Probe("decided", "serving", lambda world: _whole_version(_decided(world)), AS_OF, _days(AS_OF, HORIZON)),
     Probe("backtest", "outcome", _backtest, TRAIN_END, TRAIN_END),
     Probe("evaluation", "report", lambda world: evaluate_inline(as_of=AS_OF, families=FAMILIES, origins=2,
                                                                 horizon=HORIZON).report, TRAIN_END, TRAIN_END),

@@ -258,13 +258,14 @@ def test_decision__person_deleted__name_stays(analyst):
     assert (decision.decided_by_id, decision.decided_by_name) == (None, "ann")
 
 
-def test_train__decided__queues_a_search_of_its_families_and_nothing_is_promoted(analyst):
+def test_train__decided__queues_its_spec_and_nothing_is_promoted(analyst):
     make_rows(days=150)
     cycle = make_cycle()
     decide_strategy(cycle_id=cycle.pk, point="pair:lightgbm:prophet:0.7", actor=analyst, reason="Holidays")
     run = train_decided(cycle_id=cycle.pk, actor=analyst, reason="Now")
-    assert run.kind == "forecasting.retrain" and run.inputs["mode"] == "search" and run.inputs["horizon"] == 7
-    assert run.inputs["families"] == ["seasonal_naive", "lightgbm", "prophet"]
+    assert run.kind == "forecasting.retrain" and run.inputs["mode"] == "decided" and run.inputs["horizon"] == 7
+    assert run.inputs["decision"] == standing_decision(cycle).pk != cycle.decisions.get(kind="proposed").pk
+    assert run.inputs["families"] == standing_decision(cycle).spec["families"]
     assert run.inputs["reason"].startswith(f"Strategy cycle {cycle.pk}, ensemble(lightgbm 0.7, prophet 0.3): Now")
 
 

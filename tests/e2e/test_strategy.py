@@ -84,7 +84,7 @@ def test_strategy__started_in_the_browser__is_run_looked_at_and_decided(
     page.get_by_role("button", name="Record the decision").click()
     expect(page.get_by_text("Nothing that serves has changed")).to_be_visible()
     expect(page.get_by_role("cell", name="The last week counts a little")).to_be_visible()
-    expect(page.get_by_role("link", name="Train these families")).to_be_visible()
+    expect(page.get_by_role("link", name="Train what was decided")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="model_strategy_cycle.svg").click()
     assert download.value.suggested_filename == "model_strategy_cycle.svg"
@@ -92,4 +92,4 @@ def test_strategy__started_in_the_browser__is_run_looked_at_and_decided(
     reader = sign_in("smb_tenant_b", "viewer")
     reader.goto(page.url)
     expect(reader.locator(".fc-lead")).to_be_visible()
-    expect(reader.get_by_role("link", name=re.compile("Decide|Train these"))).to_have_count(0)
+    expect(reader.get_by_role("link", name=re.compile("Decide|Train what"))).to_have_count(0)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from forecasting.management.commands._shared import check_target, day, domain_errors, write_json
 from forecasting.models.gate import Verdict
 from forecasting.services.chain import ChainOutcome, run_chain_inline
+from forecasting.services.strategy_decisions import decided_in
 from ledger.jobs import job_title
 from tenants.selectors import get_tenant
 
@@ -73,6 +74,12 @@ class Command(BaseCommand):
         parser.add_argument("--horizon", type=int, help="steps ahead (default: 14 days, or 4 weeks)")
         parser.add_argument("--families", help="comma-separated; seasonal_naive is always compared (default: all)")
         parser.add_argument("--mode", choices=["search", "refresh"], help="default: search")
+        parser.add_argument(
+            "--decided",
+            type=int,
+            metavar="CYCLE",
+            help="train exactly what was decided in that strategy cycle (before anybody decided: what it proposed)",
+        )
         parser.add_argument("--reason", default="", help="reason of the promotion request")
         parser.add_argument("--json", type=Path, metavar="OUT", help="write the outcome to this file")
 
@@ -82,7 +89,9 @@ class Command(BaseCommand):
         families = options["families"].split(",") if options["families"] is not None else None
         try:
             with domain_errors(), tenant_context(get_tenant(options["schema"])):
+                cycle = options["decided"]
                 outcome = run_chain_inline(
+                    decision=None if cycle is None else decided_in(cycle).pk,
                     mode=options["mode"],
                     as_of=options["as_of"],
                     horizon=options["horizon"],
