@@ -6,7 +6,7 @@ MANAGE := $(PY) manage.py
 PORT ?= 8000
 export PORT
 
-.PHONY: run demo test nightly e2e lint format types imports bench lock docs clean help
+.PHONY: run demo test nightly e2e lint format types imports bench lock docs model-docs clean help
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | sort
@@ -54,6 +54,10 @@ bench: $(VENV)/.installed-dev ## Speed and accuracy, measured (most of an hour; 
 docs: $(VENV)/.installed ## Documents that are made from the code
 	$(MANAGE) settings_table
 	$(MANAGE) dry_runs
+
+model-docs: demo ## The effectiveness report and a strategy cycle with its decision, from the demo's own runs
+	$(MANAGE) effectiveness_report --evaluate
+	$(MANAGE) strategy_documents
 
 lock: $(VENV)/.installed-dev ## Resolve requirements*.in again
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_tenants.utils import tenant_context
 
+from config.revision import revision
 from forecasting.management.commands._shared import check_target, domain_errors, written_whole
 from forecasting.services.effectiveness import Effectiveness, collect
 from forecasting.services.effectiveness_text import lasting, markdown
@@ -79,13 +79,4 @@ def _figures(path: Path) -> list[dict[str, Any]]:
 def _made() -> list[str]:
     """When, and of which revision of the code."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return [f"Made by `manage.py effectiveness_report` at {now}, revision {_revision()}."]
-
-
-def _revision() -> str:
-    git = ["git", "rev-parse", "--short=12", "HEAD"]
-    try:
-        done = subprocess.run(git, cwd=settings.BASE_DIR, check=True, capture_output=True, text=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
+    return [f"Made by `manage.py effectiveness_report` at {now}, revision {revision()}."]
