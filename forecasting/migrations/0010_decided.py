@@ -19,7 +19,7 @@ WITH, WITHOUT = STAYS % (", OLD.decision_id", ", NEW.decision_id"), STAYS % ("",
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0007_registered_stays'),
+        ('forecasting', '0009_shadow'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
