@@ -13,6 +13,7 @@ PARTS: dict[str, tuple[str, int]] = {
     "overhead": ("benchmarks.forecasting.overhead", 1500),
     "accuracy": ("benchmarks.forecasting.accuracy", 900),
     "scale": ("benchmarks.forecasting.scale", 2400),
+    "promotion": ("benchmarks.forecasting.promotion", 900),
 }
 """Name to module, and the seconds that it may take."""
 

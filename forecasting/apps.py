@@ -14,10 +14,12 @@ class ForecastingConfig(AppConfig):
         # The models are the same either way. Read when the library is first loaded, so it has to be said before.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from forecasting import jobs  # noqa: F401  # registers the job kinds
+        from forecasting.services import alarms
         from forecasting.services.demand_sink import load_demand
         from integrations.registry import register_demand_sink
 
         register_demand_sink(load_demand)
+        alarms.register()
         from forecasting.schedules import register
 
         register()

@@ -164,9 +164,14 @@ class ArtifactCorrupt(ForecastingError):
     def __init__(self, version: int, role: str, file: str, expected: str, found: str) -> None:
         self.version, self.role, self.file, self.expected, self.found = version, role, file, expected, found
         super().__init__(
-            f"Artifact {role}/{file} of v{version} is corrupt: expected {expected[:16]}, found {found[:16]}. "
+            f"Artifact {role}/{file} of v{version} is corrupt: expected {_short(expected)}, found {_short(found)}. "
             "Restore it from the artifact store's backup, or retrain; it will not be served."
         )
+
+
+def _short(told: str) -> str:
+    """The beginning of a hash; words as they are."""
+    return told[:16] if len(told) == 64 else told
 
 
 class VersionUnknown(WrongRequest):

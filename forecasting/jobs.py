@@ -6,7 +6,7 @@ from typing import Any
 
 from forecasting.services import chain_steps as chain
 from forecasting.services import chain_words as words
-from forecasting.services import evaluating, shadow, strategy
+from forecasting.services import drill, evaluating, shadow, strategy
 from ledger.context import RunContext
 from ledger.jobs import job
 
@@ -67,3 +67,37 @@ def evaluate(ctx: RunContext) -> dict[str, Any]:
 def strategy_cycle(ctx: RunContext) -> dict[str, Any]:
     """Sweep the mixtures of the families and propose one model or a mixture."""
     return strategy.perform(ctx=ctx)
+
+
+@job(drill.START, title="Rollback drill: begin with what serves", max_attempts=3, ended=drill.ended)
+def drill_begin(ctx: RunContext) -> dict[str, Any]:
+    """Let what serves on the live channel serve on the drill's."""
+    from forecasting.api.served import served_sha256  # the API's libraries only where they are needed
+
+    return drill.begin(ctx, served_sha256)
+
+
+@job(drill.DAMAGE, title="Rollback drill: promote a damaged model", max_attempts=3, ended=drill.ended)
+def drill_damage(ctx: RunContext) -> dict[str, Any]:
+    """Make a damaged version and promote it on the drill channel."""
+    return drill.damage(ctx)
+
+
+@job(drill.NOTICE, title="Rollback drill: reveal actuals until it is noticed", max_attempts=3, ended=drill.ended)
+def drill_notice(ctx: RunContext) -> dict[str, Any]:
+    """Let days of actuals come until the rule calls it."""
+    return drill.notice(ctx)
+
+
+@job(drill.RESTORE, title="Rollback drill: roll back", max_attempts=3, ended=drill.ended)
+def drill_restore(ctx: RunContext) -> dict[str, Any]:
+    """Put back what served, and forecast again from its files."""
+    return drill.restore(ctx)
+
+
+@job(drill.PROVE, title="Rollback drill: check and record", max_attempts=3, ended=drill.ended)
+def drill_prove(ctx: RunContext) -> dict[str, Any]:
+    """Check everything and record what came of it."""
+    from forecasting.api.served import served_sha256
+
+    return drill.prove(ctx, served_sha256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import time
 
+from forecasting.services import drill
 from forecasting.services.shadow import SHADOW, has_shadow_work
 from tenants.schedules import Every, Schedule, register_schedule
 
@@ -19,5 +20,18 @@ def register() -> None:
             at=time(5, 0),
             jitter=45,
             applies=has_shadow_work,
+        )
+    )
+    register_schedule(
+        Schedule(
+            name="forecasting.rollback_drill",
+            kind=drill.START,
+            title="Rollback drill",
+            every=Every.MONTH,
+            day=7,
+            at=time(4, 0),
+            jitter=120,
+            inputs={"reason": drill.SCHEDULED_REASON},
+            applies=drill.may_drill,
         )
     )

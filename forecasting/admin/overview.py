@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from forecasting import selectors
 from forecasting.admin.totals_view import total_chart
 from forecasting.models import AccuracyRecord, ModelVersion, PromotionRequest, RequestState
+from forecasting.services.rollback import ROLES, rollback_targets
 from integrations.models import IngestBatch, OnboardingDraft
 from ledger.models import LIVE_STATES, AuditEvent, Run
 from ledger.schema import connection
@@ -58,6 +59,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "live_runs": list(Run.objects.filter(state__in=LIVE_STATES).defer("inputs", "outputs", "artifacts")[:5]),
         "events": AuditEvent.objects.exclude(event__in=ROUTINE)[:8],
         "next_step": _next_step(newest, champion is not None, bool(pending), roles),
+        "may_roll_back": champion is not None and bool(roles & set(ROLES)) and bool(rollback_targets()),
         "may_retrain": bool(roles & {Role.ANALYST, Role.TENANT_ADMIN}),
     }
 

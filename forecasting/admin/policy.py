@@ -27,6 +27,7 @@ SECTIONS = {
     "gates": "Gates",
     "business": "Orders and costs",
     "refresh": "Guard of a refresh",
+    "regression": "Alarm on errors in service",
     "readiness": "Readiness",
     "shadow": "Challengers in shadow",
 }

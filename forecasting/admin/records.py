@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -12,17 +13,19 @@ from django.utils.safestring import SafeString
 
 from forecasting.admin.charts import Chart
 from forecasting.admin.review import judgement
+from forecasting.admin.rollback import may_roll_back, rollback_view, target_of
 from forecasting.admin.scores import score_tables
 from forecasting.admin.totals_view import total_chart
 from forecasting.models import (
     AccuracyRecord,
     ChampionAssignment,
+    Channel,
     ForecastSet,
     GateReport,
     HoldoutAccess,
     PromotionRequest,
 )
-from ledger.admin.base import ReadOnlyAdmin
+from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.models import Run
 from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import badge, day, moment, num, pct
@@ -183,8 +186,15 @@ class ChampionAssignmentAdmin(ReadOnlyAdmin):
     def until(self, assignment: ChampionAssignment) -> str:
         return moment(assignment.to_at) if assignment.to_at else "now"
 
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [("rollback/", "rollback", partial(rollback_view, self))]
+
+    def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return [("Roll back", self.url("rollback"))] if may_roll_back(request) else []
+
     def page_context(self, request: HttpRequest, obj: ChampionAssignment) -> dict[str, Any]:
-        return {"assignment": obj, "guard": obj.guard}
+        target = target_of(request, obj.version) if obj.channel == Channel.LIVE else None
+        return {"assignment": obj, "guard": obj.guard, "rollback_to": target}
 
 
 @admin.register(GateReport, site=tenant_site)

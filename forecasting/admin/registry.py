@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from forecasting import selectors
 from forecasting.admin.review import judgement
+from forecasting.admin.rollback import target_of
 from forecasting.admin.scores import family_tables, score_of, score_tables
 from forecasting.engine.families import FAMILY_NAMES
 from forecasting.models import ChampionAssignment, Channel, HoldoutAccess, ModelVersion, RequestState
@@ -157,6 +158,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             "can_request": may_change and not any(one.state == RequestState.PENDING for one in requests),
             "is_champion": obj.is_champion,
             "shadows": shadows_of_version(obj),
+            "rollback_to": target_of(request, obj),
         }
 
     def retrain_view(self, request: HttpRequest) -> HttpResponseBase:

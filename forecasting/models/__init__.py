@@ -4,6 +4,7 @@ from forecasting.models.accuracy import AccuracyRecord
 from forecasting.models.assignment import ChampionAssignment, Channel
 from forecasting.models.chain import Chain
 from forecasting.models.demand import Demand, KnownFuture, Series
+from forecasting.models.drill import DrillOutcome, RollbackDrill
 from forecasting.models.forecast import ForecastPath, ForecastSet
 from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
 from forecasting.models.hierarchy import ForecastNodePath, Level
@@ -20,6 +21,7 @@ __all__ = [
     "ChampionAssignment",
     "Channel",
     "Demand",
+    "DrillOutcome",
     "ForecastNodePath",
     "ForecastPath",
     "ForecastSet",
@@ -33,6 +35,7 @@ __all__ = [
     "ModelVersion",
     "PromotionRequest",
     "RequestState",
+    "RollbackDrill",
     "Series",
     "ShadowStanding",
     "ShadowWindow",

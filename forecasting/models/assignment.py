@@ -29,6 +29,9 @@ class ChampionAssignment(models.Model):
         "forecasting.PromotionRequest", null=True, blank=True, on_delete=models.PROTECT, related_name="assignments"
     )
     guard = models.JSONField(default=dict, blank=True, help_text="Non-regression guard of a refresh.")
+    details = models.JSONField(
+        default=dict, blank=True, help_text="Of a rollback: what was verified, what serves, and the seconds it took."
+    )
     reason = models.TextField(blank=True)
     assigned_by_name = models.CharField(max_length=150, default="system")
     effective_on = models.DateField(help_text="Business day from which it counts (its data's as-of date).")

@@ -26,6 +26,7 @@ class TrainingMode(models.TextChoices):
     SEARCH = "search", "Search for a spec"
     REFRESH = "refresh", "Refresh the champion's spec"
     DECIDED = "decided", "Train what was decided"
+    DRILL = "drill", "Made for a drill, never to serve"
 
 
 class VersionStatus(models.TextChoices):
@@ -83,11 +84,15 @@ class ModelVersion(models.Model):
             models.CheckConstraint(
                 condition=Q(mode="decided", decision__isnull=False) | (~Q(mode="decided") & Q(decision__isnull=True)),
                 name="forecasting_version_decision",
-            )
+            ),
+            models.CheckConstraint(
+                condition=~Q(mode=TrainingMode.DRILL) | Q(status=VersionStatus.RETIRED),
+                name="forecasting_drill_is_no_candidate",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"v{self.number} {self.spec.label}"
+        return f"v{self.number} {self.spec.label}" + (" (drill)" if self.mode == TrainingMode.DRILL else "")
 
     @property
     def label(self) -> str:

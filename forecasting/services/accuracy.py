@@ -20,7 +20,8 @@ from forecasting.engine.panel import STEP_DAYS
 from forecasting.engine.scores import ScoreSet, score_frame
 from forecasting.engine.train import WEEK_STEPS
 from forecasting.errors import NoDemandLoaded
-from forecasting.models import AccuracyRecord, ForecastSet
+from forecasting.models import AccuracyRecord, Channel, ForecastSet
+from forecasting.services.accuracy_watch import watch_champion
 from forecasting.services.bulk import copy_out
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.hierarchy import realised
@@ -48,7 +49,9 @@ def measure_accuracy(*, ctx: RunContext | None, until: date | None = None) -> li
     """Score every stored forecast set, published or shadow, on the demand known by `until` (default: the newest day).
 
     A set is measured again when more of its days have come; the same days are not measured twice. Stocked-out, closed
-    and unknown days are left out. Returns the records that were written. Raises NoDemandLoaded, AsOfOutsideData.
+    and unknown days are left out. Sets of a drill are left out, too: it scores its own. Then the champion's error in
+    service is held against what it was approved with. Returns the records that were written. Raises NoDemandLoaded,
+    AsOfOutsideData.
     """
     newest = selectors.newest_day(until)
     if newest is None:
@@ -68,12 +71,15 @@ def measure_accuracy(*, ctx: RunContext | None, until: date | None = None) -> li
         found = _measure(known, source.grain, forecast_set, last)
         if found is not None:
             measured.append(found)
-    return _write(ctx, measured)
+    written = _write(ctx, measured)
+    if written:
+        watch_champion()
+    return written
 
 
 def _due(newest: date) -> list[tuple[ForecastSet, date]]:
     """Sets with days that have come and were not measured yet, and the last of these days."""
-    rows = ForecastSet.objects.select_related("version__spec").filter(origin_date__lt=newest)
+    rows = ForecastSet.objects.select_related("version__spec").filter(channel=Channel.LIVE, origin_date__lt=newest)
     due: list[tuple[ForecastSet, date]] = []
     for forecast_set in rows.annotate(measured=Max("accuracy__actuals_until")).order_by("origin_date", "pk"):
         step = STEP_DAYS[forecast_set.version.spec.body["grain"]]
@@ -86,7 +92,7 @@ def _due(newest: date) -> list[tuple[ForecastSet, date]]:
 
 def _measure(known: Came, grain: str, forecast_set: ForecastSet, last: date) -> _Measured | None:
     """Scores of one set; None where none of its series has a row in the days that came."""
-    made = _stored_rows(forecast_set, last)
+    made = stored_rows(forecast_set, last)
     frame = made.merge(known.rows.drop(columns="h"), on=["unique_id", "ds"], how="inner", sort=False)
     if not len(frame):
         return None
@@ -97,10 +103,10 @@ def _measure(known: Came, grain: str, forecast_set: ForecastSet, last: date) -> 
     sure = frame.loc[~frame["censored"] & frame["y"].notna()]
     levels = realised(forecast_set, frame, known.static)
     days = int(sure["ds"].nunique())
-    return _Measured(forecast_set, last, scores, levels, naive.get("wape").value, _sums(sure), days)
+    return _Measured(forecast_set, last, scores, levels, naive.get("wape").value, error_sums(sure), days)
 
 
-def _stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:
+def stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:
     """unique_id, ds, h and the stored figures of a set's steps up to `last`."""
     names = sql.SQL(", ").join(map(sql.Identifier, _VALUES))
     query = sql.SQL(
@@ -112,7 +118,7 @@ def _stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:
     return frame
 
 
-def _sums(known: pd.DataFrame) -> dict[str, float]:
+def error_sums(known: pd.DataFrame) -> dict[str, float]:
     """What pools over sets: sums of errors, and the count inside the 80% interval."""
     error = known["yhat"] - known["y"]
     inside = (known["y"] >= known["lo80"]) & (known["y"] <= known["hi80"])

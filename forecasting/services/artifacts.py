@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from django.core.files import File
 from django.core.files.storage import default_storage
@@ -20,7 +22,9 @@ from forecasting.engine.fitted import CALIBRATION, FittedModel
 from forecasting.engine.fitted_files import MANIFEST
 from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.errors import ArtifactCorrupt, ManifestInvalid
+from forecasting.errors_rollback import StorageUnavailable
 from forecasting.models import ModelArtifact, ModelVersion
+from forecasting.models.registry import TrainingMode
 
 Role = Literal["evaluation", "serving"]
 _CHUNK = 1 << 20
@@ -35,6 +39,15 @@ class StoredFile:
     path: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """That every file of a version is what was registered: how many, how large, how long it took to read them."""
+
+    files: int
+    bytes: int
+    seconds: float
 
 
 def store_fit(*, fitted: FittedModel, role: Role, folder: str) -> list[StoredFile]:
@@ -111,10 +124,28 @@ def checked_manifest(*, fitted: FittedModel, role: Role, files: Iterable[StoredF
     return {**short, "series": len(body["classes"]), "files": listed}
 
 
+def verify_files(version: ModelVersion) -> Verified:
+    """Read every registered file of a version, piece by piece, and hold its hash against the registry's.
+
+    Raises ArtifactCorrupt (the first file that is missing, short or changed, or a fit without files),
+    StorageUnavailable.
+    """
+    started = time.monotonic()
+    rows = list(ModelArtifact.objects.filter(version=version).order_by("-role", "name"))
+    for role in ("serving",) if version.mode == TrainingMode.DRILL else ("serving", "evaluation"):
+        if not any(row.role == role and row.name == MANIFEST for row in rows):
+            raise ArtifactCorrupt(version.number, role, MANIFEST, "a registered manifest", "none")
+    for row in rows:
+        found = _fetch(row, None)
+        if found != row.sha256:
+            raise ArtifactCorrupt(version.number, row.role, row.name, row.sha256, found)
+    return Verified(len(rows), sum(row.bytes for row in rows), time.monotonic() - started)
+
+
 def load_fit(version: ModelVersion, role: Role = "serving") -> FittedModel:
     """A version's fit, after every file's hash was compared with the registry's; no stored code runs.
 
-    Raises ArtifactCorrupt (a file is missing, changed, or not registered); nothing is changed then.
+    Raises ArtifactCorrupt (a file is missing, changed, or not registered), StorageUnavailable; nothing is changed then.
     """
     rows = list(ModelArtifact.objects.filter(version=version, role=role))
     by_name = {row.name: row for row in rows}
@@ -146,16 +177,25 @@ def load_calibration(version: ModelVersion, role: Role = "serving") -> Calibrati
         return Calibration.from_json(json.loads((Path(directory) / CALIBRATION).read_text(encoding="utf-8")))
 
 
-def _fetch(row: ModelArtifact, directory: Path) -> str:
-    """Copy one stored file into `directory`; its hash, or "no file"."""
+def _fetch(row: ModelArtifact, directory: Path | None) -> str:
+    """The hash of one stored file, or what it is instead; its bytes go into `directory`, where one is given."""
     digest = hashlib.sha256()
     if Path(row.name).name != row.name:
         return "a path instead of a file name"
+    size = 0
     try:
-        with default_storage.open(row.path, "rb") as source, (directory / row.name).open("wb") as target:
+        with default_storage.open(row.path, "rb") as source, _target(row, directory) as target:
             for chunk in iter(lambda: source.read(_CHUNK), b""):
                 digest.update(chunk)
-                target.write(chunk)
+                size += len(chunk)
+                if target is not None:
+                    target.write(chunk)
     except FileNotFoundError:
         return "no file"
-    return digest.hexdigest()
+    except OSError as error:
+        raise StorageUnavailable(row.version.number, row.role, row.name, error.strerror or str(error)) from error
+    return digest.hexdigest() if size == row.bytes else f"{size:,} of {row.bytes:,} bytes"
+
+
+def _target(row: ModelArtifact, directory: Path | None) -> AbstractContextManager[BinaryIO | None]:
+    return contextlib.nullcontext() if directory is None else (directory / row.name).open("wb")

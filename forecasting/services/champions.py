@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -20,6 +21,7 @@ from forecasting.models import (
     VersionStatus,
 )
 from forecasting.models.assignment import AssignmentKind
+from forecasting.models.registry import TrainingMode
 from forecasting.services.policy import lock_decisions
 from ledger.errors import RunAlreadyLive
 from ledger.services import runs
@@ -31,6 +33,7 @@ _ASSIGNABLE: dict[str, frozenset[str]] = {
     AssignmentKind.REFRESH: frozenset({VersionStatus.CANDIDATE, VersionStatus.CHALLENGER}),
     AssignmentKind.ROLLBACK: frozenset({VersionStatus.CHALLENGER, VersionStatus.RETIRED}),
 }
+_ON_DRILL = frozenset({VersionStatus.CANDIDATE, VersionStatus.CHALLENGER, VersionStatus.RETIRED})
 
 
 def champion_version(channel: str = Channel.LIVE) -> ModelVersion | None:
@@ -47,14 +50,16 @@ def assign(
     channel: str = Channel.LIVE,
     request: PromotionRequest | None = None,
     guard: dict[str, Any] | None = None,
+    details: dict[str, Any] | None = None,
     reason: str = "",
     actor: AbstractBaseUser | None = None,
+    by: str = "",
 ) -> ChampionAssignment:
     """Close the channel's open assignment, open one for ``version``, publish its newest forecasts.
 
     The one place where a champion changes. It asks for no role: approval, the refresh guard and rollback decide who
     may, and call it inside their own transaction. Requests that were judged against the displaced champion lapse.
-    Raises ``AssignmentRefused``.
+    by: the name of whoever decided, where that is no user of the tenant. Raises ``AssignmentRefused``.
     """
     from forecasting.services.promotion import lapse_stale
     from forecasting.services.publishing import publish_newest  # brings the forecasting libraries with it
@@ -79,9 +84,10 @@ def assign(
         kind=kind,
         request=request,
         guard=guard or {},
+        details=details or {},
         reason=reason,
-        assigned_by_name=actor_name(actor),
-        effective_on=version.as_of,
+        assigned_by_name=by or actor_name(actor),
+        effective_on=_counts_from(version, kind, current),
         from_at=now,
     )
     if channel == Channel.LIVE:
@@ -104,9 +110,31 @@ def assign(
             "request": request.pk if request is not None else None,
             "forecast_set": published.pk if published is not None else None,
             "reason": reason,
+            **({"by": by} if by else {}),
+            **({"details": details} if details else {}),
         },
     )
     return assignment
+
+
+def _counts_from(version: ModelVersion, kind: str, displaced: ChampionAssignment | None) -> date:
+    """The business day from which an assignment counts: its data's last, but never before the one that it ends. What
+    was put back counts from the newest day: until then, the other one had served."""
+    days = [version.as_of, displaced.effective_on if displaced is not None else version.as_of]
+    if kind == AssignmentKind.ROLLBACK:
+        days.append(selectors.newest_day() or version.as_of)
+    return max(days)
+
+
+@transaction.atomic
+def end_drill() -> ChampionAssignment | None:
+    """Close what is open on the drill channel; None where nothing is. The live channel is never left without."""
+    lock_decisions()
+    current = ChampionAssignment.objects.select_for_update().filter(channel=Channel.DRILL, to_at__isnull=True).first()
+    if current is not None:
+        current.to_at = max(timezone.now(), current.from_at)
+        current.save(update_fields=["to_at"])
+    return current
 
 
 def _catch_up(assignment: ChampionAssignment, published: ForecastSet | None, actor: AbstractBaseUser | None) -> None:
@@ -132,7 +160,8 @@ def _catch_up(assignment: ChampionAssignment, published: ForecastSet | None, act
 def _check(version: ModelVersion, kind: str, channel: str, current: ChampionAssignment | None) -> None:
     if current is not None and current.version_id == version.pk:
         raise AssignmentRefused(version.label, f"it is champion of the {channel} channel already.")
-    if version.status not in _ASSIGNABLE[kind]:
+    allowed = _ON_DRILL if channel == Channel.DRILL else _ASSIGNABLE[kind]
+    if version.status not in allowed or (version.mode == TrainingMode.DRILL and channel == Channel.LIVE):
         raise AssignmentRefused(
             version.label, f"its status is {version.status}. Choose a version that is a candidate or challenger."
         )

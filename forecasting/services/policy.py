@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forecasting.engine.business import BusinessPolicy
 from forecasting.engine.gates import GatePolicyBody
+from forecasting.engine.regression import RegressionRules
 from forecasting.engine.types import canonical_json, sha256_text
 from forecasting.errors import PolicyInvalid, ReasonMissing
 from forecasting.models import GatePolicy
@@ -75,6 +76,25 @@ class RefreshGuard(_Section):
     min_realised_days: int = Field(7, ge=1, le=366)
 
 
+class RegressionWatch(_Section):
+    """From when on the champion's error in service is an incident; ratios are error in service to promised error."""
+
+    watched_days: int = Field(28, ge=1, le=366)
+    min_watched_days: int = Field(RegressionRules.min_days, ge=1, le=366)
+    min_watched_rows: int = Field(RegressionRules.min_rows, ge=1)
+    max_regression_ratio: float = Field(RegressionRules.max_ratio, gt=1, le=10)
+    gone_ratio: float = Field(RegressionRules.gone_ratio, gt=1, le=20)
+
+    def regression_rules(self) -> RegressionRules:
+        """The part that the pure rule takes."""
+        return RegressionRules(
+            min_days=self.min_watched_days,
+            min_rows=self.min_watched_rows,
+            max_ratio=self.max_regression_ratio,
+            gone_ratio=self.gone_ratio,
+        )
+
+
 class ReadinessRules(_Section):
     """What a tenant needs before a version may serve in production."""
 
@@ -97,6 +117,7 @@ class PolicyBody(_Section):
     gates: GateThresholds = GateThresholds()
     business: BusinessRules = BusinessRules()
     refresh: RefreshGuard = RefreshGuard()
+    regression: RegressionWatch = RegressionWatch()
     readiness: ReadinessRules = ReadinessRules()
     shadow: ShadowRules = ShadowRules()
     refresh_mode: Literal["automatic", "review"] = "automatic"

@@ -13,8 +13,9 @@ from django.utils import timezone
 from forecasting import selectors
 from forecasting.engine.outlook import forecast_all
 from forecasting.engine.types import TrainingWindow
-from forecasting.errors import OriginBeforeFit
+from forecasting.errors import OriginBeforeFit, WrongRequest
 from forecasting.models import Channel, ForecastSet, ModelVersion
+from forecasting.models.registry import TrainingMode
 from forecasting.services.artifacts import load_fit
 from forecasting.services.bulk import array_columns, copy_in
 from forecasting.services.data_profile import active_profile
@@ -40,6 +41,8 @@ def forecast_version(
     its shadow. The same version, channel and origin give the set that is there.
     Raises OriginBeforeFit, ArtifactCorrupt, NoDemandLoaded, AsOfOutsideData, TrainingRefused.
     """
+    if version.mode == TrainingMode.DRILL and channel == Channel.LIVE:
+        raise WrongRequest(f"{version.label} was made for a drill and forecasts on its channel only.")
     window = plan_window(as_of=origin, mode="serving")
     day = window.as_of
     if day < version.as_of:
@@ -47,12 +50,12 @@ def forecast_version(
     known = ForecastSet.objects.filter(version=version, channel=channel, origin_date=day).first()
     if known is not None:
         return known
-    frame, nodes, horizon = _forecast_frame(version, window)
+    frame, nodes, horizon = forecast_frame(version, window)
     return _store(ctx, version, channel, day, horizon, frame, nodes)
 
 
-def _forecast_frame(version: ModelVersion, window: TrainingWindow) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Forecasts of the series, those of the levels above them, and the horizon."""
+def forecast_frame(version: ModelVersion, window: TrainingWindow) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Forecasts of the series, those of the levels above them, and the horizon: from the stored artifact, read anew."""
     fitted = load_fit(version, "serving")
     horizon = fitted.spec.horizon
     with engine_errors(), demand_snapshot() as demand:
@@ -89,10 +92,8 @@ def _store(
     )
     if not created:
         return made
-    step_days = active_profile().step_days
-    copy_in(_paths(made, frame, step_days), "forecasting_forecastpath", _COLUMNS)
-    store_nodes(made, nodes, step_days)
-    if published:
+    _fill(made, frame, nodes)
+    if published and channel == Channel.LIVE:
         heartbeat.touch(last_forecast_at=timezone.now())
     record(
         event="forecast.published" if published else "forecast.stored",
@@ -102,6 +103,44 @@ def _store(
         correlation_id=ctx.run.correlation_id if ctx is not None else None,
     )
     return made
+
+
+def _fill(made: ForecastSet, frame: pd.DataFrame, nodes: pd.DataFrame) -> None:
+    step_days = active_profile().step_days
+    copy_in(_paths(made, frame, step_days), "forecasting_forecastpath", _COLUMNS)
+    store_nodes(made, nodes, step_days)
+
+
+def is_complete(forecast_set: ForecastSet) -> bool:
+    """Whether the set holds the path of every series that it counts, each as long as its horizon."""
+    whole = forecast_set.paths.filter(yhat__len=forecast_set.horizon)
+    return forecast_set.series_count > 0 and whole.count() == forecast_set.paths.count() == forecast_set.series_count
+
+
+def repair_set(forecast_set: ForecastSet) -> ForecastSet:
+    """Make the paths of a set that lost some anew, from the stored fit and the same origin; all or none.
+
+    Raises as `forecast_version`.
+    """
+    version = forecast_set.version
+    window = plan_window(as_of=forecast_set.origin_date, mode="serving")
+    frame, nodes, _ = forecast_frame(version, window)
+    with transaction.atomic():
+        locked = ForecastSet.objects.select_for_update().get(pk=forecast_set.pk)
+        if is_complete(locked):
+            return locked
+        lost = locked.series_count - locked.paths.count()
+        locked.paths.all().delete()
+        locked.node_paths.all().delete()
+        _fill(locked, frame, nodes)
+        locked.series_count = int(frame["unique_id"].nunique())
+        locked.save(update_fields=["series_count"])
+        record(
+            event="forecast.repaired",
+            subject=locked,
+            data={"version": version.number, "channel": locked.channel, "origin": locked.origin_date, "lost": lost},
+        )
+        return locked
 
 
 def _paths(made: ForecastSet, frame: pd.DataFrame, step_days: int) -> pa.Table:
@@ -139,7 +178,8 @@ def publish_newest(version: ModelVersion, channel: str = Channel.LIVE) -> Foreca
     if newest.published_at is None:
         newest.published_at = timezone.now()
         newest.save(update_fields=["published_at"])
-        heartbeat.touch(last_forecast_at=newest.published_at)
+        if channel == Channel.LIVE:
+            heartbeat.touch(last_forecast_at=newest.published_at)
         record(
             event="forecast.published",
             subject=newest,

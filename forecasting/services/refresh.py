@@ -80,7 +80,7 @@ def guard_and_assign(*, ctx: RunContext, version: ModelVersion) -> dict[str, Any
         run_id=ctx.run.pk, candidate=version, champion=champion.version, policy=policy, judgement=judgement,
         evidence=evidence,
     )  # fmt: skip
-    refused = _serve_or_ask(version, evidence, body) if judgement.verdict == ELIGIBLE else None
+    refused = _serve_or_ask(version, champion, evidence, body) if judgement.verdict == ELIGIBLE else None
     facts = {"verdict": judgement.verdict, "failing": list(judgement.failing), **evidence["guard"]}
     if refused is not None:
         facts |= {"refused": str(refused), "refused_code": refused.code}
@@ -88,12 +88,17 @@ def guard_and_assign(*, ctx: RunContext, version: ModelVersion) -> dict[str, Any
     return _told(report, refused)
 
 
-def _serve_or_ask(version: ModelVersion, evidence: dict[str, Any], body: PolicyBody) -> DomainError | None:
+def _serve_or_ask(
+    version: ModelVersion, champion: ChampionAssignment, evidence: dict[str, Any], body: PolicyBody
+) -> DomainError | None:
     """Let it serve or ask for it; returns why it cannot be asked for now, which is an outcome and not a failure."""
     from forecasting.services.promotion import request_promotion
 
-    if body.refresh_mode == "review":
+    rolled_back = champion.kind == AssignmentKind.ROLLBACK  # a person's word is not undone by a schedule
+    if body.refresh_mode == "review" or rolled_back:
         reason = "A refresh, which the policy wants a person to approve."
+        if rolled_back:
+            reason = f"A refresh after {champion.assigned_by_name} rolled back to {champion.version.label}."
         try:
             request_promotion(candidate=version, actor=None, reason=reason)
         except DomainError as error:

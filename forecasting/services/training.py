@@ -69,7 +69,7 @@ def check_request(
     Raises WrongRequest and its kin, NothingToRefresh, NoDemandLoaded, HistoryShort, HorizonShort.
     """
     mode = mode or (TrainingMode.SEARCH if decision is None else TrainingMode.DECIDED)
-    if mode not in TrainingMode.values:
+    if mode not in TrainingMode.values or mode == TrainingMode.DRILL:
         raise WrongRequest(f"The mode is search, refresh or decided, not {mode!r}.")
     if (mode == TrainingMode.DECIDED) != (decision is not None):
         raise DecisionMissing(mode)

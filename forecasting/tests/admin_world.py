@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from forecasting.models import AccuracyRecord, ForecastSet, HoldoutAccess, PromotionRequest, StrategyCycle
 from forecasting.tests import factories
+from forecasting.tests.drill_world import make_drill
 from forecasting.tests.shadow_sample import make_chain, make_standing
 from forecasting.tests.strategy_sample import make_cycle
 from forecasting.tests.synthetic import make_contract
@@ -91,6 +92,7 @@ def make_world(series_count: int = 6) -> World:
         title="Webshop", source_type="smb_csv", country_code="DE", currency="EUR", time_zone="Europe/Berlin",
         actor=people[Role.TENANT_ADMIN],
     )  # fmt: skip
+    make_drill()
     cycle = make_cycle(by=people[Role.ANALYST])
     return World(people, pending, token, batch, draft, running, failed, onboarding, cycle)
 

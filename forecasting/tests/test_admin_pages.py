@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_tenants.utils import schema_context
 
-from forecasting.models import ModelVersion, PromotionRequest, Series
+from forecasting.models import ModelVersion, PromotionRequest, RollbackDrill, Series
 from forecasting.tests.admin_world import World, make_world
 from forecasting.tests.factories import make_pending_request, make_person, make_series
 from integrations.models import (
@@ -48,6 +48,9 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_modelversion_judge": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_modelversion_request": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_shadowstanding_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_championassignment_rollback": frozenset({Role.REVIEWER, Role.TENANT_ADMIN}),
+    "forecasting_rollbackdrill_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_rollbackdrill_report": frozenset(Role),
     "forecasting_gatepolicy_edit": frozenset({Role.TENANT_ADMIN}),
     "forecasting_strategycycle_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_strategycycle_decide": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
@@ -112,7 +115,7 @@ def world(alpha: Tenant) -> World:
 
 def _url(name: str, world: World) -> str:
     _, model, action = name.split("_", 2)
-    if action in ("retrain", "start", "edit", "add", "invite", "invitations", "import"):
+    if action in ("retrain", "start", "edit", "add", "invite", "invitations", "import", "rollback"):
         return reverse(f"admin:{name}")
     found = {
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,
@@ -120,6 +123,7 @@ def _url(name: str, world: World) -> str:
         "series": Series.objects.earliest("pk"), "strategycycle": world.cycle,
         "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
         "rejectedrow": RejectedRow.objects.earliest("pk"), "sftpconnection": SftpConnection.objects.get(),
+        "rollbackdrill": RollbackDrill.objects.get(),
         "driftitem": DriftItem.objects.get(),
         "user": Invitation.objects.filter(schema_name="alpha").earliest("pk"),
     }[model]  # fmt: skip
