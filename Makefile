@@ -32,8 +32,8 @@ demo: $(VENV)/.installed ## The same without serving; writes build/demo.json
 test: $(VENV)/.installed-dev ## All tests but the browser's
 	$(PY) -m pytest -n 2 --dist loadfile
 
-nightly: $(VENV)/.installed-dev ## More than 2,000 generated batches (minutes)
-	$(PY) -m pytest -m nightly integrations
+nightly: $(VENV)/.installed-dev ## More than 2,000 generated batches, long histories of promotions (minutes)
+	$(PY) -m pytest -m nightly integrations forecasting
 
 e2e: $(VENV)/.installed-dev ## Browser tests (needs Debian's chromium)
 	$(PY) -m pytest -m e2e tests/e2e

@@ -141,6 +141,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Champions", "trophy", "admin:forecasting_championassignment_changelist"),
             _item("Drills", "fire_extinguisher", "admin:forecasting_rollbackdrill_changelist"),
             _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
+            _item("Decision log", "history_edu", "admin:forecasting_decision_changelist"),
             _item("Gate policy", "tune", "admin:forecasting_gatepolicy_changelist"),
             _item("Holdout openings", "lock_open", "admin:forecasting_holdoutaccess_changelist"),
         ),

@@ -220,6 +220,19 @@ class PolicyInvalid(ForecastingError):
         super().__init__(f"The policy was not changed. Correct these values: {listed}.")
 
 
+class PolicyMoved(ForecastingError):
+    """Somebody changed the policy while this change was being written."""
+
+    code = "policy_moved"
+
+    def __init__(self, seen: int, now: int, by: str) -> None:
+        self.seen, self.now, self.by = seen, now, by
+        super().__init__(
+            f"The policy was v{seen} when you began and is v{now} now, by {by}. Nothing was changed. "
+            "Look at what is in force, then change it again."
+        )
+
+
 class CandidateNotJudgeable(ForecastingError):
     """A version that cannot be put before the gate."""
 

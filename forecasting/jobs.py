@@ -6,7 +6,7 @@ from typing import Any
 
 from forecasting.services import chain_steps as chain
 from forecasting.services import chain_words as words
-from forecasting.services import drill, evaluating, shadow, strategy
+from forecasting.services import drill, evaluating, promotion_jobs, shadow, strategy
 from ledger.context import RunContext
 from ledger.jobs import job
 
@@ -101,3 +101,9 @@ def drill_prove(ctx: RunContext) -> dict[str, Any]:
     from forecasting.api.served import served_sha256
 
     return drill.prove(ctx, served_sha256)
+
+
+@job(promotion_jobs.LAPSE, title="Lapse requests", max_attempts=3)
+def lapse_requests(ctx: RunContext) -> dict[str, Any]:
+    """Lapse requests whose evidence or days are over."""
+    return promotion_jobs.lapse(ctx)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import time
 
+from forecasting.models import PromotionRequest, RequestState
 from forecasting.services import drill
+from forecasting.services.promotion_jobs import LAPSE
 from forecasting.services.shadow import SHADOW, has_shadow_work
 from tenants.schedules import Every, Schedule, register_schedule
 
@@ -35,3 +37,18 @@ def register() -> None:
             applies=drill.may_drill,
         )
     )
+    register_schedule(
+        Schedule(
+            name="forecasting.lapse_requests",
+            kind=LAPSE,
+            title="Lapse requests whose evidence or days are over",
+            every=Every.HOUR,
+            at=time(0, 10),
+            applies=requests_wait,
+        )
+    )
+
+
+def requests_wait() -> bool:
+    """Whether a request is pending in this tenant."""
+    return PromotionRequest.objects.filter(state=RequestState.PENDING).exists()

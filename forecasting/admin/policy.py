@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from forecasting.admin.policy_labels import help_of, label_of
 from forecasting.errors import PolicyInvalid
 from forecasting.models import GatePolicy
-from forecasting.services.policy import PolicyBody, change_policy
+from forecasting.services.policy import PolicyBody, change_policy, preview_policy
+from forecasting.services.policy_sense import PolicyPreview
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import ReasonForm
 from ledger.errors import DomainError
@@ -123,35 +124,57 @@ class GatePolicyAdmin(ReadOnlyAdmin):
         }
 
     def edit_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Put a new version in force: GET shows the present figures, POST changes them."""
+        """Change the policy in two steps: see what a change does, then put exactly that in force (POST)."""
         if Role.TENANT_ADMIN not in roles_of(request.user):
             raise PermissionDenied
         active = GatePolicy.objects.filter(is_active=True).first()
         present = active.body if active is not None else PolicyBody().model_dump(mode="json")
-        form = PolicyForm(request.POST or None, present=present)
+        form = PolicyForm(request.POST or None, present={**PolicyBody().model_dump(mode="json"), **present})
+        preview: PolicyPreview | None = None
         if request.method == "POST" and form.is_valid():
             try:
-                policy = change_policy(
-                    body=form.body(),
-                    actor=request.user,  # type: ignore[arg-type]  # logged in here
-                    reason=form.cleaned_data["reason"],
-                )
+                preview = preview_policy(body=form.body())
+                if preview.changes and request.POST.get("confirm") == preview.digest:
+                    policy = change_policy(
+                        body=form.body(),
+                        actor=request.user,  # type: ignore[arg-type]  # logged in here
+                        reason=form.cleaned_data["reason"],
+                        expected=preview.from_version,
+                    )
+                    messages.success(request, _in_force(policy, preview))
+                    return self.to_object(policy)
             except PolicyInvalid as error:
                 for key, problem in error.problems.items():
-                    form.add_error(key if key in form.fields else None, problem)
+                    form.add_error(key if key in form.fields else None, f"Not changed: {problem}.")
             except DomainError as error:
                 form.add_error(None, str(error))
-            else:
-                if active is not None and policy.pk == active.pk:
-                    messages.info(request, "Nothing was different, so the policy in force stays.")
-                else:
-                    messages.success(
-                        request, f"Policy v{policy.version} is in force. Requests under the old one lapsed."
-                    )
-                return self.to_object(policy)
+        if preview is not None and not preview.changes:
+            messages.info(request, "Nothing is different from the policy in force.")
+            preview = None
         return self.render_page(
-            request, "forecourt/policy_form.html", title="Change the policy", form=form, back=self.url("changelist")
+            request,
+            "forecourt/policy_form.html",
+            title="Change the policy",
+            form=form,
+            preview=preview if form.is_valid() else None,
+            changes=_changes_in_words(preview) if preview is not None else [],
+            back=self.url("changelist"),
         )
+
+
+def _in_force(policy: GatePolicy, preview: PolicyPreview) -> str:
+    ended = ", ".join(one.label for one in preview.lapses)
+    return f"Policy v{policy.version} is in force. " + (
+        f"The request of {ended} lapsed; judge it again under the new policy." if ended else "No request was waiting."
+    )
+
+
+def _changes_in_words(preview: PolicyPreview) -> list[dict[str, Any]]:
+    """The figures that differ, by their names on the form."""
+    return [
+        {"name": label_of(key.rpartition(".")[2]), "old": old, "new": new, "help": help_of(key.rpartition(".")[2])}
+        for key, (old, new) in preview.changes.items()
+    ]
 
 
 def _compared(body: dict[str, Any], before: dict[str, Any] | None) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -11,6 +11,15 @@ LABELS: dict[str, tuple[str, str]] = {
     "min_series_origins": ("Series × origins, at least", ""),
     "min_holdout_days": ("Days of the holdout, at least", ""),
     "holdout_access_budget": ("Openings of the holdout without a reason", ""),
+    "free_candidates_per_holdout": (
+        "Candidates on the same days before more certainty is asked for",
+        "The best of many looks good by luck. Beyond this number, the doubt let pass is shared: 0.80 becomes 0.90 for "
+        "twice as many, 0.95 for four times.",
+    ),
+    "max_candidates_per_holdout": (
+        "Candidates judged on the same days, at most",
+        "One more is blocked until newer days are in. The same: holdouts that share at least half of their days.",
+    ),
     "min_fva": ("Value over seasonal naive, above", "0.05 means: an error at least 5% smaller than naive’s."),
     "max_wape_ratio": ("Error (WAPE) against the champion, at most", "1.02 means: up to 2% larger is let pass."),
     "max_wrmsse_ratio": ("wRMSSE against the champion, at most", "1.02 means: up to 2% larger is let pass."),
@@ -34,8 +43,14 @@ LABELS: dict[str, tuple[str, str]] = {
     "review_period_days": ("Days between orders", ""),
     "default_margin_rate": ("Margin where no cost is given", "Share of the price, such as 0.3."),
     "default_holding_rate": ("Cost of stock left over", "Share of the unit cost, per order."),
-    "max_backtest_wape_ratio": ("Backtest error against the champion’s, at most", ""),
-    "max_realised_wape_ratio": ("Realised error against the champion’s, at most", ""),
+    "max_backtest_wape_ratio": (
+        "Backtest error against the champion’s, at most",
+        "1.05 means: up to 5% larger; against the fit that a person approved last, too, so that it does not add up.",
+    ),
+    "max_realised_wape_ratio": (
+        "Realised error against the champion’s backtest, at most",
+        "1.10 means: up to 10% larger, against the fit approved last, too.",
+    ),
     "realised_days": ("Days of realised demand looked at", ""),
     "min_realised_days": ("Days of realised demand needed, at least", ""),
     "max_candidates": ("Candidates in the shadow, at most", "The newest ones. Challengers always are."),

@@ -39,11 +39,17 @@ GATES: dict[str, tuple[str, str]] = {
 }
 
 
+_PARTS = {"lost_sales": "lost_sales_qty", "cost_stockout": "cost_stockout", "cost_overstock": "cost_overstock"}
+
+
 def gate_groups(report: GateReport, currency: str, against: str) -> list[dict[str, Any]]:
     """The gates by scope, in the order that a business reader asks, each with readable figures."""
+    spreads = report.evidence.get("bootstrap_parts") or {}
     groups = []
     for scope, title in SCOPES.items():
         rows = [_gate_row(result, currency, against) for result in report.results if result.get("scope") == scope]
+        for row in rows:
+            row["reason"] += _by_chance(spreads.get(_PARTS.get(row["name"], "")))
         rows.sort(key=lambda row: row["order"])
         if rows:
             groups.append({"title": title, "rows": rows, "failed": sum(not row["passed"] for row in rows)})
@@ -72,6 +78,14 @@ def _gate_row(result: dict[str, Any], currency: str, against: str) -> dict[str, 
         "missing": bool(result.get("missing")),
         "reason": _why(result, sides, kind, against),
     }
+
+
+def _by_chance(spread: dict[str, Any] | None) -> str:
+    """How far chance alone moves a part of the cost: what the gate's figure is to be read with."""
+    if not spread or spread.get("low") is None or spread.get("high") is None:
+        return ""
+    text = f"; 95% of resamples between {spread['low']:+.1%} and {spread['high']:+.1%}"
+    return f"{text}, so chance alone could turn it" if spread["low"] < 0 < spread["high"] else text
 
 
 def _why(result: dict[str, Any], sides: dict[str, Any], kind: str, against: str) -> str:

@@ -75,7 +75,8 @@ class BusinessScore:
 
 @dataclass(frozen=True)
 class BusinessScores:
-    """The seven scores. `series_cost` (index unique_id, total cost) feeds the paired bootstrap and is not stored."""
+    """The seven scores. `series_cost` (index unique_id, total cost) and `series_parts` (the same of lost_sales_qty,
+    cost_stockout and cost_overstock) feed the paired bootstrap and are not stored."""
 
     lost_sales_qty: BusinessScore
     stockout_miss_rate: BusinessScore
@@ -85,6 +86,7 @@ class BusinessScores:
     cost_overstock: BusinessScore
     total_cost: BusinessScore
     series_cost: pd.Series | None = None
+    series_parts: pd.DataFrame | None = None
 
     def get(self, name: str) -> BusinessScore:
         """The score of that name."""
@@ -211,4 +213,8 @@ def _scores(paths: pd.DataFrame, steps: int) -> BusinessScores:
         cost_overstock=cost(costs[1]),
         total_cost=cost(total),
         series_cost=total.groupby(paths["unique_id"]).sum().sort_index() if known else None,
+        series_parts=pd.DataFrame({"lost_sales_qty": short, "cost_stockout": costs[0], "cost_overstock": costs[1]})
+        .groupby(paths["unique_id"])
+        .sum()
+        .sort_index(),
     )

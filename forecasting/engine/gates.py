@@ -28,6 +28,8 @@ class GatePolicyBody:
     min_series_origins: int = 30
     min_holdout_days: int = 14
     holdout_access_budget: int = 1
+    free_candidates_per_holdout: int = 1
+    max_candidates_per_holdout: int = 20
     min_fva: float = 0.0
     max_wape_ratio: float = 1.02
     max_wrmsse_ratio: float = 1.02
@@ -49,6 +51,8 @@ class GatePolicyBody:
     min_readiness: str = "production_tier_candidate"
 
     def __post_init__(self) -> None:
+        if self.free_candidates_per_holdout < 1:
+            raise ValueError("free_candidates_per_holdout is at least 1")
         if self.min_readiness not in READINESS_ORDER:
             raise ValueError(f"min_readiness must be one of {', '.join(READINESS_ORDER)}")
 
@@ -85,6 +89,7 @@ class GateInputs:
 
     champion_kind "seasonal_naive" (no champion yet) needs no manifest of the champion. holdout_accesses counts the
     openings including this one; reasons_given says that every opening beyond the budget has a reason.
+    holdout_candidates: how many different specs were judged on (about) these days, this one included.
     """
 
     candidate: Side
@@ -94,6 +99,7 @@ class GateInputs:
     holdout_sealed: bool | None = None
     holdout_accesses: int | None = None
     reasons_given: bool = False
+    holdout_candidates: int | None = None
     series_origins: int | None = None
     holdout_days: int | None = None
     slo_critical: int | None = None
@@ -198,7 +204,18 @@ def _partition(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
         problems.append("the number of holdout openings is not known")
     elif i.holdout_accesses > p.holdout_access_budget and not i.reasons_given:
         problems.append(f"the holdout was opened {i.holdout_accesses} times without a reason for each repeat")
-    reason = "; ".join(problems) or f"manifests valid, holdout sealed, opened {i.holdout_accesses} time(s)"
+    if i.holdout_candidates is None:
+        missing = True
+        problems.append("how many candidates were judged on these days is not known")
+    elif i.holdout_candidates > p.max_candidates_per_holdout:
+        problems.append(
+            f"{i.holdout_candidates} candidates were judged on these days, {p.max_candidates_per_holdout} are allowed: "
+            "one of so many passes by luck, so wait for newer days"
+        )
+    reason = "; ".join(problems) or (
+        f"manifests valid, holdout sealed, opened {i.holdout_accesses} time(s), "
+        f"the {ordinal(i.holdout_candidates or 1)} candidate judged on these days"
+    )
     yield GateResult(
         "partition", "evidence", None, i.holdout_accesses, p.holdout_access_budget, not problems, reason, missing
     )
@@ -311,16 +328,38 @@ def _total_cost(i: GateInputs, p: GatePolicyBody) -> GateResult:
     return _compare("total_cost", "business", theirs.value, ours.value, why, factor=factor)
 
 
+def needed_p_lower(candidates: int | None, p: GatePolicyBody) -> float:
+    """How sure it must be that cost is lower, for the k-th candidate judged on the same days.
+
+    The best of k candidates looks good by luck k times as easily. So the doubt that the policy lets pass is shared
+    among them (Bonferroni): with 0.80 for one candidate, 0.90 for the 2nd, 0.95 for the 4th. Not known counts as one,
+    because the partition gate fails then.
+    """
+    shares = max(candidates or 1, p.free_candidates_per_holdout) / p.free_candidates_per_holdout
+    return 1.0 - (1.0 - p.min_p_lower) / shares
+
+
+def ordinal(n: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    ending = "th" if 10 <= n % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
 def _evidence(i: GateInputs, p: GatePolicyBody) -> Iterable[GateResult]:
-    e = i.evidence
-    threshold = f"P(cost lower) ≥ {p.min_p_lower:g}; 95% upper bound ≤ {p.max_upper95_change:+.1%}"
+    e, least = i.evidence, needed_p_lower(i.holdout_candidates, p)
+    threshold = f"P(cost lower) ≥ {least:.3g}; 95% upper bound ≤ {p.max_upper95_change:+.1%}"
     if e.p_lower is None or e.upper95 is None:
         yield _missing("evidence", "evidence", e.reason or "the bootstrap was not made", threshold)
         return
-    good = e.p_lower >= p.min_p_lower - SLACK and e.upper95 <= p.max_upper95_change + SLACK
+    good = e.p_lower >= least - SLACK and e.upper95 <= p.max_upper95_change + SLACK
     reason = (
         f"P(total cost lower) = {e.p_lower:.3f}, 95% upper bound of the change {e.upper95:+.2%}, {e.n_series} series"
     )
+    if least > p.min_p_lower:
+        reason += (
+            f"; the {ordinal(i.holdout_candidates or 1)} candidate judged on these days has to be surer "
+            f"({least:.3g} instead of {p.min_p_lower:.3g})"
+        )
     yield GateResult("evidence", "evidence", None, e.p_lower, threshold, good, reason)
 
 

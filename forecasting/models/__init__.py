@@ -3,6 +3,7 @@
 from forecasting.models.accuracy import AccuracyRecord
 from forecasting.models.assignment import ChampionAssignment, Channel
 from forecasting.models.chain import Chain
+from forecasting.models.decision import Decision
 from forecasting.models.demand import Demand, KnownFuture, Series
 from forecasting.models.drill import DrillOutcome, RollbackDrill
 from forecasting.models.forecast import ForecastPath, ForecastSet
@@ -20,6 +21,7 @@ __all__ = [
     "Chain",
     "ChampionAssignment",
     "Channel",
+    "Decision",
     "Demand",
     "DrillOutcome",
     "ForecastNodePath",

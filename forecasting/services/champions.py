@@ -58,10 +58,12 @@ def assign(
     """Close the channel's open assignment, open one for ``version``, publish its newest forecasts.
 
     The one place where a champion changes. It asks for no role: approval, the refresh guard and rollback decide who
-    may, and call it inside their own transaction. Requests that were judged against the displaced champion lapse.
+    may, and call it inside their own transaction. Requests that were judged against the displaced champion lapse
+    (after a refresh they are asked again on the same comparison, see `promotion_renewal`).
     by: the name of whoever decided, where that is no user of the tenant. Raises ``AssignmentRefused``.
     """
     from forecasting.services.promotion import lapse_stale
+    from forecasting.services.promotion_renewal import renew_after_refresh
     from forecasting.services.publishing import publish_newest  # brings the forecasting libraries with it
 
     lock_decisions()
@@ -96,7 +98,9 @@ def assign(
     published = publish_newest(version, channel)
     if channel == Channel.LIVE:
         _catch_up(assignment, published, actor)
-    lapse_stale()
+    lapsed = lapse_stale()
+    if kind == AssignmentKind.REFRESH and current is not None:
+        renew_after_refresh(lapsed, before=current.version, champion=version)
     record(
         event="champion.assigned",
         actor=actor,

@@ -18,7 +18,7 @@ from forecasting.engine.gates import CHAMPION, NAIVE, GateInputs, Side, judge
 from forecasting.engine.holdout import holdout_tasks, joined
 from forecasting.engine.sentence import summarise
 from forecasting.engine.tasks import run_tasks
-from forecasting.engine.train import Evaluation, assess_holdout, cost_evidence, evaluate_beside
+from forecasting.engine.train import Evaluation, assess_holdout, cost_evidence, evaluate_beside, part_evidence
 from forecasting.engine.types import ModelSpec, TrainingWindow
 from forecasting.errors import CandidateNotJudgeable
 from forecasting.models import GatePolicy, GateReport, HoldoutAccess, ModelVersion
@@ -26,7 +26,14 @@ from forecasting.selectors_shadow import cited
 from forecasting.services import artifacts
 from forecasting.services.database_source import DatabaseSource
 from forecasting.services.engine_errors import engine_errors
-from forecasting.services.gate_facts import holdout_facts, is_sealed, manifest_valid, realised_rows, store_report
+from forecasting.services.gate_facts import (
+    holdout_facts,
+    is_sealed,
+    judged_on_same_days,
+    manifest_valid,
+    realised_rows,
+    store_report,
+)
 from forecasting.services.loading import open_holdout
 from forecasting.services.policy import PolicyBody, active_policy, body_of, lock_decisions
 from forecasting.services.promotion_evidence import PROMOTABLE
@@ -57,9 +64,11 @@ class _Comparison:
     champion: Judged
     opponent_backtest: dict[str, Any]
     bootstrap: Evidence
+    parts: dict[str, Evidence]
     static: pd.DataFrame
     grain: str
     window: TrainingWindow
+    fingerprint: str
 
 
 def judge_candidate(
@@ -143,9 +152,13 @@ def _compare(
     spread = cost_evidence(
         sides[1].assessment, sides[0].assessment, seed=gates.bootstrap_seed, resamples=gates.bootstrap_resamples
     )
-    return _Comparison(
-        sides[0], sides[1], evaluation.scores.to_json(), spread, ours.static, whole.grain, training.window
+    parts = part_evidence(
+        sides[1].assessment, sides[0].assessment, seed=gates.bootstrap_seed, resamples=gates.bootstrap_resamples
     )
+    return _Comparison(
+        sides[0], sides[1], evaluation.scores.to_json(), spread, parts, ours.static, whole.grain, training.window,
+        whole.window.fingerprint,
+    )  # fmt: skip
 
 
 def _rival(spec: ModelSpec, training: DatabaseSource, demand: DemandSnapshot) -> tuple[Evaluation, FittedModel]:
@@ -182,7 +195,8 @@ def _store(
     evidence["operations"] = {**operations.to_json(), "readiness": readiness.to_json()}
     evidence["sentence"] = summarise(evidence, judgement.verdict, judgement.failing)
     report = store_report(
-        run_id=ctx.run.pk, candidate=candidate, champion=opponent.version, policy=policy, judgement=judgement,
+        run_id=ctx.run.pk, candidate=candidate, champion=opponent.version, policy=policy, verdict=judgement.verdict,
+        results=[result.to_json() for result in judgement.results],
         evidence=evidence,
     )  # fmt: skip
     ours = compared.candidate.assessment
@@ -218,6 +232,7 @@ def _inputs(
         holdout_sealed=is_sealed(candidate, compared.window),
         holdout_accesses=len(openings),
         reasons_given=all(opening.reason.strip() for opening in repeated),
+        holdout_candidates=len(judged_on_same_days(candidate)),
         series_origins=ours.series_origins,
         holdout_days=ours.holdout_days,
         slo_critical=operations.slo_critical,
@@ -245,13 +260,15 @@ def _evidence(
         },
         "currency": current_tenant().currency,
         "holdout": holdout_facts(
-            candidate=compared.candidate, window=compared.window, openings=openings, budget=budget
+            candidate=compared.candidate, window=compared.window, openings=openings, budget=budget,
+            others=judged_on_same_days(candidate), fingerprint=compared.fingerprint,
         ),
         **holdout_evidence(
             compared.candidate, compared.champion, static=compared.static, window=compared.window,
             policy=body.business_policy(), grain=compared.grain,
         ),
         "bootstrap": compared.bootstrap.to_json(),
+        "bootstrap_parts": {name: spread.to_json() for name, spread in compared.parts.items()},
         "rolling_origin": {
             "candidate": (candidate.backtest.get("scores") or {}).get("overall", {}),
             "champion": compared.opponent_backtest["overall"],

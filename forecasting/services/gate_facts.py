@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from forecasting.engine.evidence import Judged
-from forecasting.engine.gates import GateReport as Judgement
 from forecasting.engine.types import TrainingWindow, canonical_json, sha256_text
 from forecasting.models import AccuracyRecord, GatePolicy, GateReport, HoldoutAccess, ModelVersion
 
@@ -17,20 +16,20 @@ def store_report(
     candidate: ModelVersion,
     champion: ModelVersion | None,
     policy: GatePolicy,
-    judgement: Judgement,
+    verdict: str,
+    results: list[dict[str, Any]],
     evidence: dict[str, Any],
 ) -> GateReport:
     """Write an immutable report with the hash of its content."""
-    results = [result.to_json() for result in judgement.results]
     return GateReport.objects.create(
         candidate=candidate,
         champion=champion,
         policy=policy,
         run_id=run_id,
-        verdict=judgement.verdict,
+        verdict=verdict,
         results=results,
         evidence=evidence,
-        sha256=sha256_text(canonical_json([judgement.verdict, results, evidence])),
+        sha256=sha256_text(canonical_json([verdict, results, evidence])),
     )
 
 
@@ -61,10 +60,42 @@ def is_sealed(candidate: ModelVersion, window: TrainingWindow) -> bool:
     return bool(window.to_json() == candidate.evaluation_window)
 
 
+def judged_on_same_days(candidate: ModelVersion) -> list[dict[str, Any]]:
+    """The candidates whose holdout was opened on (about) this candidate's days, one a spec, in order; it is among them.
+
+    About the same: each holds at least half of the days of the other. A refit of a spec is not another candidate, so it
+    counts with the first of that spec.
+    """
+    window = TrainingWindow.from_json(candidate.evaluation_window)
+    if window.holdout_start is None or window.holdout_end is None:
+        return []
+    start, end = window.holdout_start, window.holdout_end
+    rows = HoldoutAccess.objects.filter(holdout_start__lte=end, holdout_end__gte=start)
+    rows = rows.select_related("candidate").order_by("opened_at", "pk")
+    found: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        shared = (min(end, row.holdout_end) - max(start, row.holdout_start)).days + 1
+        longest = max((end - start).days, (row.holdout_end - row.holdout_start).days) + 1
+        if 2 * shared < longest and row.candidate_id != candidate.pk:
+            continue
+        facts = {"label": row.candidate.label, "at": row.opened_at.isoformat(), "by": row.opened_by_name}
+        found.setdefault(row.candidate.spec_id, facts)
+    return list(found.values())
+
+
 def holdout_facts(
-    *, candidate: Judged, window: TrainingWindow, openings: list[HoldoutAccess], budget: int
+    *,
+    candidate: Judged,
+    window: TrainingWindow,
+    openings: list[HoldoutAccess],
+    budget: int,
+    others: list[dict[str, Any]],
+    fingerprint: str,
 ) -> dict[str, Any]:
-    """The holdout as it was judged, and who opened it how often."""
+    """The holdout as it was judged: who opened it how often, and which candidates were judged on these days.
+
+    fingerprint: of the content through its last day.
+    """
     assessment = candidate.assessment
     return {
         "start": window.holdout_start.isoformat() if window.holdout_start else None,
@@ -74,6 +105,8 @@ def holdout_facts(
         "horizon": int(candidate.frame["h"].max()),
         "series": assessment.scores.series,
         "rows": assessment.scores.rows,
+        "fingerprint": fingerprint,
+        "candidates": others,
         "accesses": len(openings),
         "budget": budget,
         "openings": [

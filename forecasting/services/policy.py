@@ -13,8 +13,9 @@ from forecasting.engine.business import BusinessPolicy
 from forecasting.engine.gates import GatePolicyBody
 from forecasting.engine.regression import RegressionRules
 from forecasting.engine.types import canonical_json, sha256_text
-from forecasting.errors import PolicyInvalid, ReasonMissing
+from forecasting.errors import PolicyInvalid, PolicyMoved, ReasonMissing
 from forecasting.models import GatePolicy
+from forecasting.services.policy_sense import Lapse, PolicyPreview, nonsense
 from ledger.services.audit import actor_name, record
 from tenants.roles import Role, require_role
 
@@ -33,6 +34,8 @@ class GateThresholds(_Section):
     min_series_origins: int = Field(GatePolicyBody.min_series_origins, ge=1)
     min_holdout_days: int = Field(GatePolicyBody.min_holdout_days, ge=1, le=366)
     holdout_access_budget: int = Field(GatePolicyBody.holdout_access_budget, ge=1, le=20)
+    free_candidates_per_holdout: int = Field(GatePolicyBody.free_candidates_per_holdout, ge=1, le=20)
+    max_candidates_per_holdout: int = Field(GatePolicyBody.max_candidates_per_holdout, ge=1, le=200)
     min_fva: float = Field(GatePolicyBody.min_fva, ge=0, lt=1)
     max_wape_ratio: float = Field(GatePolicyBody.max_wape_ratio, gt=0, le=2)
     max_wrmsse_ratio: float = Field(GatePolicyBody.max_wrmsse_ratio, gt=0, le=2)
@@ -179,13 +182,38 @@ def active_policy() -> GatePolicy:
     return found or _store(PolicyBody(), version=1, name="system", reason="Defaults")
 
 
+def preview_policy(*, body: Mapping[str, Any]) -> PolicyPreview:
+    """What putting ``body`` in force would do; changes nothing. Raises ``PolicyInvalid``."""
+    from forecasting.models import PromotionRequest, RequestState
+
+    before = active_policy()
+    wanted = _sensible(before, body)
+    changes = _changes(before.body, wanted.model_dump(mode="json"))
+    pending = PromotionRequest.objects.filter(state=RequestState.PENDING).select_related("candidate")
+    lapses = [Lapse(one.pk, one.candidate.label, one.requested_by_name) for one in pending] if changes else []
+    return PolicyPreview(
+        before.version, changes, tuple(lapses), sha256_text(canonical_json([before.version, _sha256(wanted)]))
+    )
+
+
+def _sensible(before: GatePolicy, body: Mapping[str, Any]) -> PolicyBody:
+    """The whole policy that ``body`` asks for. Raises ``PolicyInvalid``."""
+    wanted = parse_body(_merged(before.body, body))
+    problems = nonsense(wanted)
+    if problems:
+        raise PolicyInvalid(problems)
+    return wanted
+
+
 @transaction.atomic
-def change_policy(*, body: Mapping[str, Any], actor: AbstractBaseUser | None, reason: str) -> GatePolicy:
+def change_policy(
+    *, body: Mapping[str, Any], actor: AbstractBaseUser | None, reason: str, expected: int | None = None
+) -> GatePolicy:
     """Put a new version of the policy in force and lapse what was asked under the old one.
 
     Keys (also within a section) that ``body`` leaves out keep their present value. The same content again changes
-    nothing and returns the policy in force. Needs tenant_admin. Raises ``PolicyInvalid``, ``ReasonMissing``,
-    ``RoleRequired``.
+    nothing and returns the policy in force. Needs tenant_admin. expected: the version that the person looked at.
+    Raises ``PolicyInvalid``, ``PolicyMoved``, ``ReasonMissing``, ``RoleRequired``.
     """
     from forecasting.services.promotion import lapse_stale
 
@@ -193,7 +221,9 @@ def change_policy(*, body: Mapping[str, Any], actor: AbstractBaseUser | None, re
     reason = clean_reason(reason, "change the policy")
     lock_decisions()
     before = active_policy()
-    wanted = parse_body(_merged(before.body, body))
+    if expected is not None and before.version != expected:
+        raise PolicyMoved(expected, before.version, before.created_by_name)
+    wanted = _sensible(before, body)
     if _sha256(wanted) == before.sha256:
         return before
     GatePolicy.objects.filter(pk=before.pk).update(is_active=False)

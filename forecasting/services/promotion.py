@@ -7,9 +7,9 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.db import transaction
-from django.utils import timezone
 
 from forecasting.errors import (
+    ArtifactCorrupt,
     CannotActOnOwnRequest,
     NotYourRequest,
     PromotionNotEligible,
@@ -32,6 +32,7 @@ from forecasting.models import (
 from forecasting.models.assignment import AssignmentKind
 from forecasting.selectors_shadow import cited
 from forecasting.services import champions
+from forecasting.services.decision_clock import decision_time
 from forecasting.services.policy import active_policy, body_of, clean_reason, lock_decisions
 from forecasting.services.promotion_evidence import (
     PROMOTABLE,
@@ -85,11 +86,32 @@ def request_promotion(
         shadow=cited(candidate, champion),
         requested_by_id=actor.pk if actor is not None else candidate.created_by_id,
         requested_by_name=actor_name(actor) if actor is not None else candidate.created_by_name,
-        expires_at=timezone.now() + timedelta(days=body_of(policy).request_valid_days),
+        expires_at=decision_time() + timedelta(days=body_of(policy).request_valid_days),
     )
     _touch_pending()
     _record("promotion.requested", actor, request, {"reason": reason, "expires_at": request.expires_at})
     return request
+
+
+def continue_request(request: PromotionRequest, *, champion: ModelVersion, report: GateReport) -> PromotionRequest:
+    """Ask again in the same name for what lapsed because the champion was refreshed; its days are not prolonged."""
+    again = PromotionRequest.objects.create(
+        channel=request.channel,
+        candidate=request.candidate,
+        champion=champion,
+        gate_report=report,
+        evidence_hash=evidence_hash(
+            candidate=request.candidate, champion=champion, policy=report.policy, report=report
+        ),
+        reason=request.reason,
+        shadow=request.shadow,
+        requested_by_id=request.requested_by_id,
+        requested_by_name=request.requested_by_name,
+        expires_at=request.expires_at,
+    )
+    _touch_pending()
+    _record("promotion.requested", None, again, {"reason": request.reason, "continues": request.pk})
+    return again
 
 
 def _eligible_report(candidate: ModelVersion, champion: ModelVersion | None, policy: GatePolicy) -> GateReport:
@@ -127,11 +149,17 @@ def approve_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason
 
     Needs an active reviewer other than the requester; no superuser, flag or system call is exempt. Raises
     ``RoleRequired``, ``CannotActOnOwnRequest``, ``ReasonMissing``, ``RequestNotFound``, ``RequestNotPending``,
-    ``RequestLapsed`` (the lapse itself is kept), ``PromotionNotEligible``.
+    ``RequestLapsed`` (the lapse itself is kept), ``PromotionNotEligible``; ``ArtifactCorrupt`` where the bytes in the
+    storage are not what was registered (an incident is opened, the request goes on waiting), ``StorageUnavailable``.
     """
     with transaction.atomic():
+        request, _, _ = _to_decide(request_id, actor, reason, "approve")
+        candidate, holds = request.candidate, stale_reason(request, decision_time()) is None
+    if holds:  # without the lock: reading files takes as long as the storage takes
+        _verify_files(candidate)
+    with transaction.atomic():
         request, reviewer, said = _to_decide(request_id, actor, reason, "approve")
-        stale = stale_reason(request, timezone.now())
+        stale = stale_reason(request, decision_time())
         if stale is None:
             require_eligible(request.gate_report)
             _require_operations(request)
@@ -151,6 +179,17 @@ def approve_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason
     raise RequestLapsed(request.pk, stale)  # outside of the transaction, so that the lapse is kept
 
 
+def _verify_files(candidate: ModelVersion) -> None:
+    from forecasting.services import alarms
+    from forecasting.services.artifacts import verify_files  # brings the forecasting libraries with it
+
+    try:
+        verify_files(candidate)
+    except ArtifactCorrupt as error:
+        alarms.artifact_corrupt(error)
+        raise
+
+
 def _require_operations(request: PromotionRequest) -> None:
     """What broke since the judgement keeps a promotion from happening; the request goes on waiting."""
     now, limits = operations_now(), body_of(request.gate_report.policy).gates
@@ -167,7 +206,7 @@ def reject_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason:
     """Say no; the champion stays. Needs and raises what approval does, and a lapsed request cannot be rejected."""
     with transaction.atomic():
         request, reviewer, said = _to_decide(request_id, actor, reason, "reject")
-        stale = stale_reason(request, timezone.now())
+        stale = stale_reason(request, decision_time())
         if stale is None:
             _close(request, RequestState.REJECTED, actor=reviewer, reason=said)
             _record("promotion.rejected", reviewer, request, {"reason": said})
@@ -201,7 +240,7 @@ def lapse_stale(*, now: datetime | None = None) -> list[PromotionRequest]:
     lapsed = []
     for pk in PromotionRequest.objects.filter(state=RequestState.PENDING).values_list("pk", flat=True):
         request = _locked(pk)
-        why = stale_reason(request, now or timezone.now())
+        why = stale_reason(request, max(now, decision_time()) if now else decision_time())
         if why is not None:
             _lapse(request, why)
             lapsed.append(request)
@@ -258,7 +297,7 @@ def _close(request: PromotionRequest, state: str, *, actor: AbstractBaseUser | N
     request.state = state
     request.decided_by_id = actor.pk if actor is not None else None
     request.decided_by_name = actor_name(actor)
-    request.decided_at = timezone.now()
+    request.decided_at = decision_time()
     request.decision_reason = reason
     request.save(update_fields=["state", "decided_by", "decided_by_name", "decided_at", "decision_reason"])
     _touch_pending()

@@ -5,13 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from forecasting.engine.gates import ELIGIBLE
 from forecasting.engine.types import canonical_json, sha256_text
 from forecasting.errors import PromotionNotEligible
-from forecasting.models import GatePolicy, GateReport, ModelVersion, PromotionRequest, RequestState, VersionStatus
+from forecasting.models import (
+    GatePolicy,
+    GateReport,
+    ModelArtifact,
+    ModelVersion,
+    PromotionRequest,
+    RequestState,
+    VersionStatus,
+)
 from forecasting.services import champions
+from forecasting.services.decision_clock import decision_time
+from forecasting.services.demand_changes import judged_days_changed
 from forecasting.services.policy import active_policy
 
 PROMOTABLE = (VersionStatus.CANDIDATE, VersionStatus.CHALLENGER)
@@ -21,9 +29,12 @@ def evidence_hash(
     *, candidate: ModelVersion, champion: ModelVersion | None, policy: GatePolicy, report: GateReport
 ) -> str:
     """SHA-256 of all that a decision rests on: both versions (spec, manifest, files), policy, verdict and gates."""
+    versions = [candidate] if champion is None else [candidate, champion]
+    rows = ModelArtifact.objects.filter(version__in=versions).order_by("role", "name")
+    files = list(rows.values_list("version_id", "role", "name", "sha256"))
     facts = {
-        "candidate": _version_facts(candidate),
-        "champion": _version_facts(champion) if champion is not None else None,
+        "candidate": _version_facts(candidate, files),
+        "champion": _version_facts(champion, files) if champion is not None else None,
         "policy": [policy.version, policy.sha256],
         "verdict": report.verdict,
         "results": report.results,
@@ -31,14 +42,13 @@ def evidence_hash(
     return sha256_text(canonical_json(facts))
 
 
-def _version_facts(version: ModelVersion) -> dict[str, Any]:
-    files = version.artifacts.order_by("role", "name").values_list("role", "name", "sha256")
+def _version_facts(version: ModelVersion, files: list[tuple[int, str, str, str]]) -> dict[str, Any]:
     return {
         "number": version.number,
         "spec": version.spec.sha256,
         "as_of": version.as_of.isoformat(),
         "manifest": sha256_text(canonical_json(version.manifest)),
-        "files": [list(file) for file in files],
+        "files": [[role, name, sha256] for owner, role, name, sha256 in files if owner == version.pk],
     }
 
 
@@ -59,7 +69,7 @@ def newest_report(candidate: ModelVersion) -> GateReport | None:
 
 def why_stale(request: PromotionRequest) -> str | None:
     """Why a pending request would lapse if somebody acted on it now, or None. For pages; changes nothing."""
-    return stale_reason(request, timezone.now()) if request.state == RequestState.PENDING else None
+    return stale_reason(request, decision_time()) if request.state == RequestState.PENDING else None
 
 
 def stale_reason(request: PromotionRequest, now: datetime) -> str | None:
@@ -72,6 +82,11 @@ def stale_reason(request: PromotionRequest, now: datetime) -> str | None:
     champion, policy = champions.champion_version(request.channel), active_policy()
     if request.champion_id != (champion.pk if champion is not None else None):
         before = request.champion.label if request.champion is not None else "no champion"
+        if champion is not None and request.champion is not None and champion.spec_id == request.champion.spec_id:
+            return (
+                f"the champion was refreshed: {champion.label} serves, the same spec as {before} on newer data. "
+                "Where nothing else changed, it was asked again on the same comparison."
+            )
         return f"the champion is {champion.label if champion is not None else 'gone'}; it was judged against {before}."
     if report.policy_id != policy.pk:
         return f"the gate policy is v{policy.version}; it was judged under v{report.policy.version}."
@@ -80,4 +95,5 @@ def stale_reason(request: PromotionRequest, now: datetime) -> str | None:
         return f"{candidate.label} was judged again, with other results."
     if request.evidence_hash != evidence_hash(candidate=candidate, champion=champion, policy=policy, report=report):
         return f"the manifest or the files of {candidate.label} or of the champion changed."
-    return None
+    changed = judged_days_changed(report)
+    return f"{changed}, which it was judged on." if changed is not None else None

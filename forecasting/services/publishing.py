@@ -87,14 +87,16 @@ def _store(
             "series_count": int(frame["unique_id"].nunique()),
             "fit_age_days": (day - version.as_of).days,
             "run_id": ctx.run.pk if ctx is not None else None,
-            "published_at": timezone.now() if published else None,
         },
     )
     if not created:
         return made
     _fill(made, frame, nodes)
-    if published and channel == Channel.LIVE:
-        heartbeat.touch(last_forecast_at=timezone.now())
+    if published:  # last of all: what has served takes no further paths
+        made.published_at = timezone.now()
+        made.save(update_fields=["published_at"])
+        if channel == Channel.LIVE:
+            heartbeat.touch(last_forecast_at=made.published_at)
     record(
         event="forecast.published" if published else "forecast.stored",
         actor=ctx.run.requested_by if ctx is not None else None,

@@ -14,7 +14,7 @@ from forecasting.engine.bootstrap import no_evidence
 from forecasting.engine.business import BUSINESS_NAMES
 from forecasting.engine.gates import BLOCKED, ELIGIBLE, INSUFFICIENT, GateResult
 from forecasting.engine.gates import GateReport as Judgement
-from forecasting.models import AccuracyRecord, ChampionAssignment, GateReport, ModelVersion, PromotionRequest
+from forecasting.models import AccuracyRecord, ChampionAssignment, Channel, GateReport, ModelVersion, PromotionRequest
 from forecasting.models.assignment import AssignmentKind
 from forecasting.services import champions
 from forecasting.services.gate_facts import manifest_valid, realised_rows, store_report
@@ -74,10 +74,14 @@ def guard_and_assign(*, ctx: RunContext, version: ModelVersion) -> dict[str, Any
     policy = active_policy()
     body = body_of(policy)
     realised = realised_of_spec(version.spec_id, days=body.refresh.realised_days)
-    judgement = judge_refresh(version=version, champion=champion.version, realised=realised, rules=body.refresh)
-    evidence = _evidence(version, champion.version, realised, judgement, body)
+    approved = approved_version(champion.version)
+    judgement = judge_refresh(
+        version=version, champion=champion.version, approved=approved, realised=realised, rules=body.refresh
+    )
+    evidence = _evidence(version, champion.version, approved, realised, judgement, body)
     report = store_report(
-        run_id=ctx.run.pk, candidate=version, champion=champion.version, policy=policy, judgement=judgement,
+        run_id=ctx.run.pk, candidate=version, champion=champion.version, policy=policy, verdict=judgement.verdict,
+        results=[result.to_json() for result in judgement.results],
         evidence=evidence,
     )  # fmt: skip
     refused = _serve_or_ask(version, champion, evidence, body) if judgement.verdict == ELIGIBLE else None
@@ -158,48 +162,71 @@ def realised_of_spec(spec_id: int, *, days: int) -> Realised:
     return Realised(wape, (until - first).days, sum(row.rows for row in records), first, until)
 
 
+def approved_version(champion: ModelVersion) -> ModelVersion:
+    """The fit that a person last let serve of the champion's spec: what refreshes may not drift away from.
+
+    Each refresh is held against the one before, so small losses would add up; this one does not move by itself. The
+    champion itself where no decision on its spec is known.
+    """
+    decided = ChampionAssignment.objects.filter(
+        channel=Channel.LIVE, version__spec_id=champion.spec_id, request__isnull=False
+    )
+    found = decided.select_related("version__spec").order_by("-from_at", "-pk").first()
+    return found.version if found is not None else champion
+
+
 def judge_refresh(
-    *, version: ModelVersion, champion: ModelVersion, realised: Realised, rules: RefreshGuard
+    *, version: ModelVersion, champion: ModelVersion, approved: ModelVersion, realised: Realised, rules: RefreshGuard
 ) -> Judgement:
-    """The non-regression guard: manifest, backtest against the champion's, realised error, operations. Fails closed."""
-    theirs, ours = _wape(champion), _wape(version)
+    """The non-regression guard: manifest, backtest and realised error against the champion's and against those of the
+    fit that a person last approved (tolerances must not add up), operations. Fails closed."""
+    theirs, ours, first = _wape(champion), _wape(version), _wape(approved)
     valid = manifest_valid(version)
     operations = operations_now()
-    sound = operations.slo_critical == 0 and operations.open_sev1 == 0
-    results = (
-        GateResult(
-            "manifest", SCOPE, None, None, None, valid, f"the manifest is {'' if valid else 'not '}valid"
-        ),
+    results = [
+        GateResult("manifest", SCOPE, None, None, None, valid, f"the manifest is {'' if valid else 'not '}valid"),
         _within("backtest", theirs, ours, rules.max_backtest_wape_ratio, "backtest WAPE"),
-        _realised(theirs, realised, rules),
-        GateResult(
-            "operations", SCOPE, None, None, "no SLO critical, no open incident", sound,
-            "operations are sound" if sound else "an SLO is critical, an incident is open, or this is not known",
-        ),
-    )  # fmt: skip
+        _realised("realised", theirs, realised, rules),
+    ]
+    if approved.pk != champion.pk:  # else it is the same question
+        results += [
+            _within("backtest_approved", first, ours, rules.max_backtest_wape_ratio, "backtest WAPE", approved.label),
+            _realised("realised_approved", first, realised, rules, approved.label),
+        ]
+    sound = operations.slo_critical == 0 and operations.open_sev1 == 0
+    why = "operations are sound" if sound else "an SLO is critical, an incident is open, or this is not known"
+    results.append(GateResult("operations", SCOPE, None, None, "no SLO critical, no open incident", sound, why))
     failing = [result for result in results if not result.passed]
     if not failing:
-        return Judgement(ELIGIBLE, results)
-    return Judgement(INSUFFICIENT if all(result.missing for result in failing) else BLOCKED, results)
+        return Judgement(ELIGIBLE, tuple(results))
+    return Judgement(INSUFFICIENT if all(result.missing for result in failing) else BLOCKED, tuple(results))
 
 
-def _realised(approved: float | None, realised: Realised, rules: RefreshGuard) -> GateResult:
+def _realised(
+    name: str, approved: float | None, realised: Realised, rules: RefreshGuard, label: str = ""
+) -> GateResult:
     if realised.wape is None or realised.days < rules.min_realised_days:
         why = (
             f"the spec's forecasts were realised on {realised.days} day(s) of the last {rules.realised_days}; "
             f"{rules.min_realised_days} are needed"
         )
-        return GateResult("realised", SCOPE, approved, realised.wape, None, False, why, missing=True)
-    return _within("realised", approved, realised.wape, rules.max_realised_wape_ratio, "realised WAPE")
+        return GateResult(name, SCOPE, approved, realised.wape, None, False, why, missing=True)
+    return _within(name, approved, realised.wape, rules.max_realised_wape_ratio, "realised WAPE", label)
 
 
-def _within(name: str, theirs: float | None, ours: float | None, factor: float, what: str) -> GateResult:
+def _within(
+    name: str, theirs: float | None, ours: float | None, factor: float, what: str, label: str = ""
+) -> GateResult:
+    """At most ``factor`` times theirs; ``label`` names the approved fit, where it is not the champion they are of."""
     if theirs is None or ours is None:
-        who = "champion" if theirs is None else "refresh"
+        who = "refresh" if ours is None else label or "champion"
         return GateResult(name, SCOPE, theirs, ours, None, False, f"{what} of the {who} is not known", missing=True)
     limit = theirs * factor
     good = ours <= limit
-    return GateResult(name, SCOPE, theirs, ours, limit, good, f"{what} {ours:.4f} {'≤' if good else '>'} {limit:.4f}")
+    reason = f"{what} {ours:.4f} {'≤' if good else '>'} {limit:.4f}"
+    if label:
+        reason += f", {factor:g} times that of {label}, which a person approved last"
+    return GateResult(name, SCOPE, theirs, ours, limit, good, reason)
 
 
 def _overall(version: ModelVersion) -> dict[str, Any]:
@@ -212,14 +239,20 @@ def _wape(version: ModelVersion) -> float | None:
 
 
 def _evidence(
-    version: ModelVersion, champion: ModelVersion, realised: Realised, judgement: Judgement, body: PolicyBody
+    version: ModelVersion,
+    champion: ModelVersion,
+    approved: ModelVersion,
+    realised: Realised,
+    judgement: Judgement,
+    body: PolicyBody,
 ) -> dict[str, Any]:
     """In the shape of the gate's evidence; what a refresh is not judged by is empty or None with the reason."""
     reason = "a refresh of an approved spec is not judged on a holdout"
     unknown = {"value": None, "n": 0, "reason": reason, "confidence": "unavailable", "per_week": None}
     sides = {"candidate": version, "champion": champion}
     guard = {
-        "backtest": {name: _wape(side) for name, side in sides.items()},
+        "backtest": {**{name: _wape(side) for name, side in sides.items()}, "approved": _wape(approved)},
+        "approved": approved.label,
         "realised": realised.to_json(),
         "rules": body.refresh.model_dump(),
         "failing": list(judgement.failing),

@@ -148,6 +148,7 @@ def _holdout(accesses: int) -> dict[str, Any]:
         "horizon": 14,
         "series": 8,
         "rows": 224,
+        "candidates": [{"label": "v1", "at": "2026-04-01T00:00:00+00:00", "by": "system"}],
         "accesses": accesses,
         "budget": 1,
         "openings": [{"by": "system", "at": "2026-04-01T06:00:00+00:00", "reason": ""}] * accesses,

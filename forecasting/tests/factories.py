@@ -12,6 +12,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 
 from forecasting.engine.bootstrap import Evidence
 from forecasting.engine.business import BusinessScore, BusinessScores
@@ -97,23 +99,27 @@ def make_candidate(
     series: list[Series] | None = None,
     forecasts: bool = True,
     mode: str = TrainingMode.SEARCH,
+    status: str = VersionStatus.CANDIDATE,
+    backtest: dict[str, Any] | None = None,
+    body: SpecBody | None = None,
 ) -> ModelVersion:
-    """A registered candidate with a manifest, one artifact row and (unpublished) forecasts of ``series`` (default 4).
+    """A registered candidate with a manifest, stored files and (unpublished) forecasts of ``series`` (default 4).
 
-    The same family and seed is the same spec.
+    The same family and seed is the same spec; ``body`` gives another one. Nothing of it can be changed afterwards.
     """
-    body = SpecBody((family,), horizon=horizon, seed=seed)
+    body = body if body is not None else SpecBody((family,), horizon=horizon, seed=seed)
     spec, _ = ModelSpec.objects.get_or_create(
         sha256=body.sha256, defaults={"label": body.label, "body": body.to_json()}
     )
     number = (ModelVersion.objects.order_by("-number").values_list("number", flat=True).first() or 0) + 1
     fingerprint = sha256_text(f"data {as_of}")
+    contents = {role: f"{role} v{number}" for role in ("evaluation", "serving")}
     judged = TrainingWindow.plan(as_of - timedelta(days=119), as_of).with_fingerprint(fingerprint)
     serves = TrainingWindow.refit(as_of - timedelta(days=119), as_of).with_fingerprint(fingerprint)
     version = ModelVersion.objects.create(
         number=number,
         spec=spec,
-        status=VersionStatus.CANDIDATE,
+        status=status,
         mode=mode,
         run_id=uuid.uuid4(),
         as_of=as_of,
@@ -124,19 +130,21 @@ def make_candidate(
                 "spec_sha256": spec.sha256,
                 "partition": window.to_json(),
                 "data_fingerprint": fingerprint,
-                "files": {"manifest.json": sha256_text(f"{role} v{number}")},
+                "files": {"manifest.json": sha256_text(contents[role])},
             }
             for role, window in (("evaluation", judged), ("serving", serves))
         },
-        backtest={"scores": score_set(1.0).to_json(), "origins": [], "horizon": horizon, "families": [family]},
+        backtest={"scores": score_set(1.0).to_json(), "origins": [], "horizon": horizon, "families": [family]}
+        if backtest is None
+        else backtest,
         created_by=created_by,
         created_by_name=created_by.get_username() if created_by is not None else "system",
     )
-    for role in ("evaluation", "serving"):
+    for role, text in contents.items():
+        path = default_storage.save(f"models/v{number}/{role}/manifest.json", ContentFile(text.encode()))
         ModelArtifact.objects.create(
-            version=version, role=role, name="manifest.json", path=f"models/v{number}/{role}/manifest.json",
-            sha256=sha256_text(f"{role} v{number}"), bytes=10,
-        )  # fmt: skip
+            version=version, role=role, name="manifest.json", path=path, sha256=sha256_text(text), bytes=len(text)
+        )
     if forecasts:
         make_forecasts(version, series=series, origin=as_of, horizon=horizon)
     return version
@@ -232,7 +240,8 @@ def make_report(
     kind = CHAMPION if champion is not None else NAIVE
     inputs = GateInputs(
         candidate=sides[0], champion=sides[1], evidence=spread, champion_kind=kind, holdout_sealed=True,
-        holdout_accesses=accesses, reasons_given=True, series_origins=32, holdout_days=28, slo_critical=0, open_sev1=0,
+        holdout_accesses=accesses, reasons_given=True,
+        holdout_candidates=1, series_origins=32, holdout_days=28, slo_critical=0, open_sev1=0,
         readiness="production_tier_candidate",
     )  # fmt: skip
     judged = judge(inputs, body_of(policy).gate_thresholds())

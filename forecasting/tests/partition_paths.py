@@ -66,6 +66,10 @@ PATHS = (
         "show", "pages, API, export and status", "none: nothing is learned from it",
         "what a person of the tenant may read", probed=False,
     ),
+    SeeingPath(
+        "lapse", "services.demand_changes.judged_days_changed", "none: no figure is read",
+        "which delivery last wrote days that were judged", probed=False,
+    ),
     SeeingPath("schema", "models and migrations", "none: no rows are read", "names of tables", probed=False),
 )  # fmt: skip
 
@@ -87,6 +91,8 @@ USES: dict[str, str] = {
     "forecasting/services/backtesting.py::run_backtest uses compared": "backtest",
     "forecasting/services/backtesting.py::run_backtest uses demand_snapshot": "backtest",
     "forecasting/services/database_source.py::DatabaseSource.panel uses load_segment": "door",
+    "forecasting/services/demand_changes.py::judged_days_changed uses Demand": "lapse",
+    "forecasting/services/demand_changes.py::judged_days_changed uses KnownFuture": "lapse",
     "forecasting/services/demand_replay.py::drop_vanished uses forecasting_demand": "load",
     "forecasting/services/demand_sink.py::_drop_kept uses forecasting_demand": "load",
     "forecasting/services/demand_sink.py::_merge_demand uses forecasting_demand": "load",

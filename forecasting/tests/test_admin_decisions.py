@@ -83,8 +83,7 @@ def test_review_page__decision_by_other_role__is_refused(world: World, client_of
 def test_review_page__champion_changed_since__says_why_and_lapses_on_decision(
     world: World, client_of: ClientOf
 ) -> None:
-    GatePolicy.objects.filter(is_active=True).update(is_active=False)
-    GatePolicy.objects.create(version=2, body=GatePolicy.objects.get(version=1).body, sha256="0" * 64, is_active=True)
+    factories.make_report(world.pending.candidate, factor=0.9)
     client = client_of("alpha", world.reviewer)
     url = reverse("admin:forecasting_promotionrequest_change", args=[world.pending.pk])
     assert "can no longer be decided" in client.get(url).content.decode()
@@ -173,7 +172,14 @@ def test_policy__changed_by_tenant_admin__is_a_new_version_with_reason(world: Wo
     data = {name: field.initial for name, field in form.fields.items() if name != "reason"}
     bad = client.post(url, {**data, "gates.max_wape_ratio": "-1", "reason": "Stricter"})
     assert "Stricter" in bad.content.decode() and GatePolicy.objects.count() == 1
-    page = client.post(url, {**data, "gates.max_wape_ratio": "1.0", "reason": "Stricter"}, follow=True)
+    stricter = {**data, "gates.max_wape_ratio": "1.0", "reason": "Stricter"}
+    shown = client.post(url, stricter)
+    text = shown.content.decode()
+    assert "What this changes" in text and "The request of v2 by the-analyst lapses" in text
+    assert GatePolicy.objects.count() == 1, "looking changes nothing"
+    other = client.post(url, {**stricter, "gates.max_wape_ratio": "1.5", "confirm": shown.context["preview"].digest})
+    assert "What this changes" in other.content.decode() and GatePolicy.objects.count() == 1, "not what was shown"
+    page = client.post(url, {**stricter, "confirm": shown.context["preview"].digest}, follow=True)
     assert "is in force" in page.content.decode()
     policy = GatePolicy.objects.get(is_active=True)
     assert (policy.version, policy.reason, policy.body["gates"]["max_wape_ratio"]) == (2, "Stricter", 1.0)

@@ -52,6 +52,7 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_rollbackdrill_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_rollbackdrill_report": frozenset(Role),
     "forecasting_gatepolicy_edit": frozenset({Role.TENANT_ADMIN}),
+    "forecasting_decision_export": frozenset(Role),
     "forecasting_strategycycle_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_strategycycle_decide": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_strategycycle_train": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
@@ -117,6 +118,8 @@ def _url(name: str, world: World) -> str:
     _, model, action = name.split("_", 2)
     if action in ("retrain", "start", "edit", "add", "invite", "invitations", "import", "rollback"):
         return reverse(f"admin:{name}")
+    if action == "export":
+        return reverse(f"admin:{name}", args=["md"])
     found = {
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,
         "ingestbatch": world.batch, "apitoken": world.token, "run": world.running, "promotionrequest": world.pending,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from forecasting.admin.totals_view import NO_FORECAST, NO_INTERVAL, node_chart, total_chart
 from forecasting.models import Demand, ForecastNodePath, ForecastSet
 from forecasting.tests import factories
+from forecasting.tests.promotion_state import tampered
 from tenants.models import Tenant
 from tenants.roles import Role
 
@@ -25,10 +26,7 @@ def served(alpha: Tenant) -> ForecastSet:
     """The published forecasts of a champion for four series in two stores."""
     series = factories.make_demand(series=factories.make_series(4), days=60)
     version = factories.promote(factories.make_candidate(series=series)).version
-    made = ForecastSet.objects.get(version=version)
-    ForecastSet.objects.filter(pk=made.pk).update(published_at=timezone.now())
-    made.refresh_from_db()
-    return made
+    return ForecastSet.objects.get(version=version)
 
 
 def test_total_chart__stored_totals__the_band_is_the_totals_own(served: ForecastSet) -> None:
@@ -57,8 +55,9 @@ def test_node_chart__each_level__sold_is_the_sum_of_its_series(served: ForecastS
 def test_node_chart__days_that_came__what_had_been_forecast_by_the_newest_earlier_set(served: ForecastSet) -> None:
     for back in (14, 7):
         past = factories.make_forecasts(served.version, origin=factories.AS_OF - timedelta(days=back), horizon=14)
+        if back == 7:
+            ForecastNodePath.objects.filter(forecast_set=past).update(yhat=[7.0] * 14)
         ForecastSet.objects.filter(pk=past.pk).update(published_at=timezone.now())
-    ForecastNodePath.objects.filter(forecast_set=past).update(yhat=[7.0] * 14)
     chart = total_chart(served, factories.AS_OF)
     assert chart is not None
     shown = next(one for one in chart["series"] if one["role"] == "past")["values"]
@@ -122,7 +121,7 @@ def test_page__of_a_set_in_the_shadow__says_so(served: ForecastSet, client_of: C
 
 
 def test_page__key_with_markup__is_shown_as_text(served: ForecastSet, client_of: ClientOf) -> None:
-    served.node_paths.filter(level="store", key="store-1").update(key="<script>x</script>")
+    tampered("forecastnodepath", "key = '<script>x</script>' WHERE level = 'store' AND key = 'store-1'")
     client = client_of("alpha", factories.make_person("vera", Role.VIEWER))
     path = served.node_paths.get(key="<script>x</script>")
     for url in (reverse(LIST), reverse("admin:forecasting_forecastnodepath_change", args=[path.pk])):
@@ -130,6 +129,6 @@ def test_page__key_with_markup__is_shown_as_text(served: ForecastSet, client_of:
 
 
 def test_page__without_a_category__is_named(served: ForecastSet, client_of: ClientOf) -> None:
-    served.node_paths.filter(level="category").update(key="")
+    tampered("forecastnodepath", "key = '' WHERE level = 'category'")
     page = client_of("alpha", factories.make_person("vera", Role.VIEWER)).get(reverse(LIST))
     assert "Without a category" in page.content.decode()

@@ -18,9 +18,8 @@ LIST = "/api/v1/models/"
 
 def test_list__versions__newest_first_with_champion_and_scores(alpha: Tenant) -> None:
     champion = promote(make_candidate()).version
-    other = make_candidate(family="seasonal_naive", forecasts=False)
     scores = score_set(0.9).to_json()
-    ModelVersion.objects.filter(pk=other.pk).update(backtest={"scores": scores, "origins": []}, evaluation={})
+    other = make_candidate(family="seasonal_naive", forecasts=False, backtest={"scores": scores, "origins": []})
     rows = get("alpha", LIST, viewer_key()).json()["results"]
     assert [(row["version"], row["is_champion"]) for row in rows] == [(other.number, False), (champion.number, True)]
     assert rows[0]["scores"] == {"backtest": scores["overall"], "holdout": None}

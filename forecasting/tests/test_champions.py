@@ -37,6 +37,7 @@ from forecasting.tests.factories import (
 from ledger.context import RunContext
 from ledger.errors import LeaseLost
 from ledger.models import AuditEvent, Run, RunState
+from ledger.services.audit import record
 from tenants.models import Heartbeat, Tenant
 from tenants.roles import Role
 
@@ -58,12 +59,11 @@ def realise(version: ModelVersion, *, wape: float = 0.34, days: int = 14) -> Non
     )  # fmt: skip
 
 
-def refreshed(champion: ModelVersion, *, factor: float = 1.0) -> ModelVersion:
-    """A newer fit of the champion's spec, whose backtest error is ``factor`` times that of the champion."""
-    version = make_candidate(family="lightgbm", mode="refresh", as_of=AS_OF + timedelta(days=14))
+def refreshed(champion: ModelVersion, *, factor: float | None = 1.0, days: int = 14) -> ModelVersion:
+    """A newer fit of the champion's spec, whose backtest error is ``factor`` times the usual one (None: unknown)."""
+    backtest = {} if factor is None else {"scores": score_set(factor).to_json()}
+    version = make_candidate(family="lightgbm", mode="refresh", as_of=AS_OF + timedelta(days=days), backtest=backtest)
     assert version.spec == champion.spec
-    version.backtest = {"scores": score_set(factor).to_json()}
-    version.save()
     return version
 
 
@@ -89,8 +89,7 @@ def test_assign__rollback__takes_an_earlier_version_back(alpha: Tenant) -> None:
 
 @pytest.mark.parametrize("status", [VersionStatus.TRAINING, VersionStatus.FAILED, VersionStatus.RETIRED])
 def test_assign__version_that_is_not_live__is_refused(alpha: Tenant, status: str) -> None:
-    version = make_candidate()
-    ModelVersion.objects.filter(pk=version.pk).update(status=status)
+    version = make_candidate(status=status)
     with pytest.raises(AssignmentRefused, match=status):
         champions.assign(version=version, kind="promotion")
 
@@ -118,9 +117,10 @@ def test_assign__clock_set_back__keeps_history_in_order(alpha: Tenant) -> None:
     with transaction.atomic():
         open_row.to_at = open_row.from_at
         open_row.save(update_fields=["to_at"])
-        ChampionAssignment.objects.create(
+        ahead_of_time = ChampionAssignment.objects.create(
             version=open_row.version, kind="rollback", effective_on=AS_OF, from_at=later, reason="From the future"
         )
+        record(event="champion.assigned", subject=ahead_of_time)
     last = promote(ahead)
     assert last.from_at == later and first.pk != last.pk
 
@@ -182,9 +182,8 @@ def test_refresh__open_incident_or_unknown_backtest__is_held(alpha: Tenant) -> N
     Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1, open_sev1=1)
     assert guard_and_assign(ctx=context(), version=version)["guard"]["failing"] == ["operations"]
     Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0, open_sev1=0)
-    ModelVersion.objects.filter(pk=version.pk).update(backtest={})
-    version.refresh_from_db()
-    assert guard_and_assign(ctx=context(), version=version)["guard"]["failing"] == ["backtest"]
+    unknown = refreshed(champion, factor=None)
+    assert "backtest" in guard_and_assign(ctx=context(), version=unknown)["guard"]["failing"]
     assert champions.champion_version() == champion
 
 
@@ -278,3 +277,42 @@ def test_promotion__its_forecasts_start_after_the_newest_day__nothing_is_queued(
     make_demand(until=AS_OF)
     promote(version)
     assert not Run.objects.filter(kind="forecasting.forecast").exists()
+
+
+def test_refresh__small_losses__do_not_add_up_past_what_a_person_approved(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    first = refreshed(champion, factor=1.04)
+    assert guard_and_assign(ctx=context(), version=first)["outcome"] == "assigned"
+    second = refreshed(champion, factor=1.08, days=21)
+    told = guard_and_assign(ctx=context(), version=second)
+    assert told["outcome"] == "held" and told["guard"]["failing"] == ["backtest_approved"]
+    assert champions.champion_version() == first and told["guard"]["approved"] == champion.label
+    assert f"that of {champion.label}, which a person approved last" in told["reason"]
+
+
+def test_refresh__while_a_request_waits__lapses_it_and_asks_again_on_the_same_comparison(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    waiting = make_pending_request(make_candidate(family="prophet"))
+    fresh = refreshed(champion)
+    assert guard_and_assign(ctx=context(), version=fresh)["outcome"] == "assigned"
+    waiting.refresh_from_db()
+    assert waiting.state == "lapsed" and "the champion was refreshed" in waiting.decision_reason
+    again = PromotionRequest.objects.get(state="pending")
+    assert (again.candidate, again.champion) == (waiting.candidate, fresh)
+    assert (again.requested_by, again.expires_at) == (waiting.requested_by, waiting.expires_at), "no further days"
+    assert again.gate_report.results == waiting.gate_report.results
+    assert again.gate_report.evidence["carried_over"]["report"] == waiting.gate_report_id
+    decider = make_person("decider", Role.REVIEWER)
+    assert approve_promotion(request_id=again.pk, actor=decider, reason="Still better").version == waiting.candidate
+
+
+def test_refresh__request_that_had_changed_otherwise__is_not_asked_again(alpha: Tenant) -> None:
+    champion = promote().version
+    realise(champion)
+    waiting = make_pending_request(make_candidate(family="prophet"))
+    ModelVersion.objects.filter(pk=waiting.candidate_id).update(status=VersionStatus.RETIRED)
+    guard_and_assign(ctx=context(), version=refreshed(champion))
+    waiting.refresh_from_db()
+    assert waiting.state == "lapsed" and not PromotionRequest.objects.filter(state="pending").exists()

@@ -23,8 +23,6 @@ from forecasting.models import (
     ForecastPath,
     ForecastSet,
     ModelArtifact,
-    ModelSpec,
-    ModelVersion,
     Series,
 )
 from forecasting.services.accuracy import measure_accuracy
@@ -175,10 +173,7 @@ def minted(alpha, few_rounds) -> ForecastSet:
     """The forecasts of a version whose approved spec reconciles by MinT."""
     load(make_demand(stores=2, products=4))
     body = SpecBody(("lightgbm", "seasonal_naive"), horizon=7, reconciliation=MINT)
-    spec = ModelSpec.objects.create(sha256=body.sha256, label=body.label, body=body.to_json())
-    approved = make_candidate(as_of=LAST - timedelta(days=20), series=list(Series.objects.all()), horizon=7)
-    ModelVersion.objects.filter(pk=approved.pk).update(spec=spec)
-    promote(approved)
+    promote(make_candidate(as_of=LAST - timedelta(days=20), series=list(Series.objects.all()), horizon=7, body=body))
     return forecast_version(ctx=None, version=train(mode="refresh"))
 
 

@@ -168,6 +168,8 @@ def test_database__what_a_version_was_trained_on__never_changes(alpha: Any, name
         ModelVersion.objects.filter(pk=made.pk).update(**CHANGES[name])
     with pytest.raises(DatabaseError, match="never rewritten"), transaction.atomic():
         made.artifacts.update(sha256="0" * 64)
-    ModelVersion.objects.filter(pk=made.pk).update(status="retired", evaluation={"scores": {}})
+    with pytest.raises(DatabaseError, match="of no report"), transaction.atomic():
+        ModelVersion.objects.filter(pk=made.pk).update(evaluation={"scores": {}, "report": 1})
+    ModelVersion.objects.filter(pk=made.pk).update(status="retired")
     made.refresh_from_db()
     assert made.status == "retired"

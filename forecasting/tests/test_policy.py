@@ -9,9 +9,17 @@ from django.db import IntegrityError, transaction
 
 from forecasting.engine.business import BusinessPolicy
 from forecasting.engine.gates import GatePolicyBody
-from forecasting.errors import PolicyInvalid, ReasonMissing
+from forecasting.errors import PolicyInvalid, PolicyMoved, ReasonMissing
 from forecasting.models import GatePolicy, RequestState
-from forecasting.services.policy import GateThresholds, PolicyBody, active_policy, body_of, change_policy, parse_body
+from forecasting.services.policy import (
+    GateThresholds,
+    PolicyBody,
+    active_policy,
+    body_of,
+    change_policy,
+    parse_body,
+    preview_policy,
+)
 from forecasting.tests.factories import make_pending_request, make_person
 from ledger.models import AuditEvent
 from tenants.errors import RoleRequired
@@ -19,7 +27,8 @@ from tenants.models import Tenant
 from tenants.roles import Role
 
 DESIGN = {
-    "min_origins": 4, "min_series_origins": 30, "min_holdout_days": 14, "holdout_access_budget": 1, "min_fva": 0.0,
+    "min_origins": 4, "min_series_origins": 30, "min_holdout_days": 14, "holdout_access_budget": 1,
+    "free_candidates_per_holdout": 1, "max_candidates_per_holdout": 20, "min_fva": 0.0,
     "max_wape_ratio": 1.02, "max_wrmsse_ratio": 1.02, "bias_tolerance": 0.01, "coverage80_target": 0.80,
     "coverage80_tolerance": 0.05, "max_winkler_ratio": 1.02, "stockout_rate_tolerance": 0.005,
     "overstock_rate_tolerance": 0.005, "max_cost_ratio": 1.005, "max_total_cost_ratio": 0.99,
@@ -122,3 +131,54 @@ def test_policy__two_active_ones__are_refused_by_the_database(alpha: Tenant) -> 
 
 def test_parse_body__stored_body__comes_back_the_same(alpha: Tenant) -> None:
     assert parse_body(active_policy().body) == PolicyBody()
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "said"),
+    [
+        ({"gates": {"max_wape_ratio": 0.02}}, "gates.max_wape_ratio", "write 1.02"),
+        ({"gates": {"min_holdout_days": 29}}, "gates.min_holdout_days", "nothing could ever pass"),
+        ({"gates": {"max_total_cost_ratio": 1.2}}, "gates.max_total_cost_ratio", "as if those were a fault"),
+        ({"gates": {"coverage80_tolerance": 0.3}}, "gates.coverage80_tolerance", "everything does"),
+        ({"gates": {"free_candidates_per_holdout": 9, "max_candidates_per_holdout": 8}},
+         "gates.free_candidates_per_holdout", "more than the 8"),
+        ({"refresh": {"min_realised_days": 60}}, "refresh.min_realised_days", "no refresh could ever serve"),
+        ({"business": {"lead_time_days": 40}}, "business.lead_time_days", "no cost could be judged"),
+    ],
+)  # fmt: skip
+def test_change__figures_that_make_no_sense_together__are_refused_with_the_reason(admin, body, key, said) -> None:
+    before = active_policy()
+    for ask in (
+        lambda: preview_policy(body=body),
+        lambda: change_policy(body=body, actor=admin, reason="Try"),
+    ):
+        with pytest.raises(PolicyInvalid) as refused:
+            ask()
+        assert said in refused.value.problems[key]
+    assert active_policy() == before
+
+
+def test_preview__pending_request__is_named_and_nothing_changes(admin) -> None:
+    request = make_pending_request()
+    seen = preview_policy(body={"gates": {"min_p_lower": 0.9}})
+    assert (seen.from_version, seen.changes) == (1, {"gates.min_p_lower": [0.8, 0.9]})
+    assert [(one.request_id, one.requested_by) for one in seen.lapses] == [(request.pk, "asker")]
+    same = preview_policy(body={"gates": {"min_p_lower": 0.8}})
+    assert (same.changes, same.lapses) == ({}, ()) and same.digest != seen.digest
+    request.refresh_from_db()
+    assert request.state == RequestState.PENDING and GatePolicy.objects.count() == 1
+
+
+def test_change__policy_changed_by_another_meanwhile__is_refused(admin) -> None:
+    active_policy()
+    change_policy(body={"request_valid_days": 5}, actor=admin, reason="Mine")
+    with pytest.raises(PolicyMoved, match="is v2 now, by admin"):
+        change_policy(body={"request_valid_days": 6}, actor=admin, reason="Other", expected=1)
+    assert active_policy().version == 2
+
+
+def test_policy__of_an_old_request__stays_what_it_was_judged_by(admin) -> None:
+    request = make_pending_request()
+    change_policy(body={"gates": {"min_p_lower": 0.99}}, actor=admin, reason="Stricter")
+    request.refresh_from_db()
+    assert body_of(request.gate_report.policy).gates.min_p_lower == 0.8

@@ -159,7 +159,7 @@ def test_request__people_changed_or_decided_from_the_start__is_refused_by_the_da
     ):
         with pytest.raises(IntegrityError), transaction.atomic():
             rows.update(**change)
-    rows.update(state=RequestState.WITHDRAWN)
+    withdraw_promotion(request_id=request.pk, actor=request.requested_by)
     with pytest.raises(IntegrityError), transaction.atomic():
         PromotionRequest.objects.create(
             candidate=request.candidate, gate_report=request.gate_report, evidence_hash=request.evidence_hash,

@@ -32,6 +32,7 @@ from forecasting.tests.factories import (
     promote,
 )
 from forecasting.tests.fitted import drop_files, make_fitted, stored_file
+from forecasting.tests.promotion_state import lost, tampered
 from forecasting.tests.test_champions import context, realise
 from integrations.errors import TenantSuspended
 from integrations.incident_errors import StillFailing
@@ -76,7 +77,7 @@ def served(alpha: Tenant) -> Iterator[Served]:
 
 def repair_set_from_scratch(kept: ForecastSet) -> None:
     """Give a set of made-up numbers those of its own fit."""
-    kept.paths.all().delete()
+    lost("forecastpath", f"forecast_set_id = {kept.pk}")
     repair_set(kept)
 
 
@@ -205,7 +206,7 @@ def test_rollback__to_the_champion_itself__is_refused(served: Served) -> None:
 
 
 def test_rollback__to_a_failed_version__is_refused(served: Served) -> None:
-    ModelVersion.objects.filter(pk=served.v1.pk).update(status="failed")
+    tampered("modelversion", f"status = 'failed' WHERE id = {served.v1.pk}")
     with pytest.raises(RollbackRefused, match="failed"):
         served.back()
     assert rollback_targets() == []
@@ -354,7 +355,7 @@ def test_rollback__its_newest_set_lost_paths__is_made_whole_first(served: Served
     kept = ForecastSet.objects.get(version=served.v1)
     repair_set_from_scratch(kept)
     before = dict(kept.paths.values_list("series_id", "yhat"))
-    ForecastPath.objects.filter(forecast_set=kept, series_id=min(before)).delete()
+    lost("forecastpath", f"forecast_set_id = {kept.pk} AND series_id = {min(before)}")
     assert not is_complete(kept) and plan_rollback(version=1).repairs
     done = served.back()
     assert done.forecast_set == kept and is_complete(kept)
@@ -366,7 +367,8 @@ def test_rollback__it_has_no_forecasts_or_an_older_broken_set__new_ones_are_made
     served: Served,
 ) -> None:
     make_demand(until=AS_OF + timedelta(days=1))
-    ForecastPath.objects.filter(forecast_set__version=served.v1).earliest("pk").delete()
+    path = ForecastPath.objects.filter(forecast_set__version=served.v1).earliest("pk")
+    lost("forecastpath", f"id = {path.pk}")
     assert plan_rollback(version=1).origin is None
     done = served.back()
     assert (done.forecast_set.origin_date, done.plan.behind_days) == (AS_OF + timedelta(days=1), 0)

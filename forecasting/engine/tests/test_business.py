@@ -47,6 +47,9 @@ def test_business_scores__random_rows__equal_the_oracle(calibration: Calibration
     assert found.cost_overstock.value == pytest.approx(co * over)
     assert found.total_cost.value == pytest.approx(cu * lost + co * over)
     assert found.series_cost is not None and found.series_cost.sum() == pytest.approx(found.total_cost.value)
+    parts = found.series_parts
+    assert parts is not None and parts["lost_sales_qty"].sum() == pytest.approx(found.lost_sales_qty.value)
+    assert parts[["cost_stockout", "cost_overstock"]].sum(axis=1).to_numpy() == pytest.approx(found.series_cost)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pytest
 
 from forecasting.engine.bootstrap import Evidence, no_evidence
@@ -21,6 +22,8 @@ from forecasting.engine.gates import (
     GateReport,
     Side,
     judge,
+    needed_p_lower,
+    ordinal,
 )
 from forecasting.engine.scores import Score, ScoreSet
 
@@ -56,6 +59,7 @@ def inputs(
         evidence=Evidence(0.95, -0.03, -0.06, 0.0, -0.005, 50, 2000),
         holdout_sealed=True,
         holdout_accesses=1,
+        holdout_candidates=1,
         series_origins=120,
         holdout_days=28,
         slo_critical=0,
@@ -82,6 +86,8 @@ FAILS = [
     ("partition", inputs(holdout_sealed=None), True),
     ("partition", inputs(holdout_accesses=2), False),
     ("partition", inputs(holdout_accesses=None), True),
+    ("partition", inputs(holdout_candidates=21), False),
+    ("partition", inputs(holdout_candidates=None), True),
     ("samples", inputs(series_origins=29), False),
     ("samples", inputs(holdout_days=13), False),
     ("samples", inputs(**with_side("candidate", origins=ORIGINS[1:])), False),
@@ -115,6 +121,7 @@ FAILS = [
     ("evidence", inputs(evidence=Evidence(0.79, -0.01, -0.05, 0.02, 0.005, 50, 2000)), False),
     ("evidence", inputs(evidence=Evidence(0.90, -0.01, -0.05, 0.02, 0.011, 50, 2000)), False),
     ("evidence", inputs(evidence=no_evidence("too few series")), True),
+    ("evidence", inputs(evidence=Evidence(0.949, -0.03, -0.06, 0.0, -0.005, 50, 2000), holdout_candidates=4), False),
     ("operations", inputs(slo_critical=1), False),
     ("operations", inputs(open_sev1=1), False),
     ("operations", inputs(readiness="warming"), False),
@@ -141,6 +148,8 @@ EDGES = [
     ("partition", inputs(holdout_accesses=3, reasons_given=True)),
     ("partition", inputs(champion_kind=NAIVE, **with_side("champion", manifest_valid=None))),
     ("evidence", inputs(evidence=Evidence(0.80, -0.01, -0.05, 0.02, 0.01, 50, 2000))),
+    ("evidence", inputs(evidence=Evidence(0.95, -0.03, -0.06, 0.0, -0.005, 50, 2000), holdout_candidates=4)),
+    ("partition", inputs(holdout_candidates=20)),
     ("operations", inputs(readiness="production_tier_active")),
 ]
 
@@ -214,3 +223,34 @@ def test_report__json_round_trip__equal():
     report = judge(inputs({"wape": 0.5}))
     assert GateReport.from_json(report.to_json()) == report
     assert GatePolicyBody.from_json(GatePolicyBody().to_json()) == GatePolicyBody()
+
+
+@pytest.mark.parametrize(
+    ("candidates", "free", "needed"),
+    [(None, 1, 0.80), (1, 1, 0.80), (2, 1, 0.90), (4, 1, 0.95), (20, 1, 0.99), (3, 3, 0.80), (6, 3, 0.90)],
+)
+def test_needed_p_lower__k_candidates_on_the_same_days__the_doubt_is_shared(candidates, free, needed: float):
+    policy = GatePolicyBody(free_candidates_per_holdout=free)
+    assert needed_p_lower(candidates, policy) == pytest.approx(needed)
+
+
+def test_evidence__fourth_candidate_on_the_same_days__says_why_more_is_asked():
+    found = result(judge(inputs(holdout_candidates=4)), "evidence")
+    assert "4th candidate judged on these days has to be surer (0.95 instead of 0.8)" in found.reason
+    assert "4th candidate judged on these days" in result(judge(inputs(holdout_candidates=4)), "partition").reason
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (21, "21st"), (113, "113th")],
+)
+def test_ordinal__number__as_it_is_said(n: int, said: str):
+    assert ordinal(n) == said
+
+
+def test_selection__best_of_many_equal_candidates__passes_no_more_often_than_one():
+    """Why the doubt is shared: without it, one of four candidates that are worth nothing passes half the time."""
+    draws = np.random.default_rng(7).uniform(size=(4000, 4)).max(axis=1)  # P(lower) of no real difference is uniform
+    unshared, shared = GatePolicyBody().min_p_lower, needed_p_lower(4, GatePolicyBody())
+    assert np.mean(draws >= unshared) > 0.5
+    assert np.mean(draws >= shared) < 1 - unshared
