@@ -58,7 +58,7 @@ class Tree:
         ends = [run.finished_at for run in self.runs if run.finished_at is not None]
         if self.is_live or not ends:
             return None
-        return (max(ends) - self.root.queued_at).total_seconds()
+        return (max(ends) - self.root.first_queued_at).total_seconds()
 
 
 def tree_of(run: Run) -> Tree:

@@ -62,7 +62,7 @@ def _step(run: Run) -> dict[str, Any]:
         "title": job_title(run.kind),
         "run": str(run.pk),
         "state": run.state,
-        "queued_at": run.queued_at.isoformat(),
+        "queued_at": run.first_queued_at.isoformat(),
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
         "queue_wait_seconds": round(run.waited_seconds, 2),
         "worked_seconds": round(run.worked_seconds or 0.0, 2),

@@ -85,7 +85,7 @@ class ChainAdmin(ReadOnlyAdmin):
     @display(description="From start to end")
     def took(self, chain: Any) -> str:
         ended = chain.last_finished_at
-        return span((ended - chain.queued_at).total_seconds()) if ended is not None else UNKNOWN
+        return span((ended - chain.first_queued_at).total_seconds()) if ended is not None else UNKNOWN
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

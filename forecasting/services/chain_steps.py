@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 
 from forecasting import selectors
-from forecasting.models import ModelVersion
+from forecasting.models import ModelVersion, PromotionRequest
 from forecasting.models.gate import Verdict
 from forecasting.models.registry import TrainingMode
 from forecasting.services import training
@@ -194,6 +194,9 @@ def request(ctx: RunContext) -> dict[str, Any]:
     from forecasting.services.promotion import request_promotion
 
     version = _version(ctx)
+    known = PromotionRequest.objects.filter(candidate=version, requested_at__gte=ctx.run.started_at).first()
+    if known is not None:  # by an attempt that was killed before it could say so
+        return {**_carried(ctx, version), "request": known.pk}
     reason = ctx.inputs.get("reason") or AUTOMATIC_REASON
     try:
         made = request_promotion(candidate=version, actor=ctx.run.requested_by, reason=reason)

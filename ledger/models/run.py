@@ -115,6 +115,12 @@ class Run(models.Model):
         return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
 
     @property
+    def first_queued_at(self) -> datetime:
+        """When it was asked for; a retried run lies in the queue again, which is no beginning."""
+        first = self.attempts_log[0].get("queued_at") if self.attempts_log else None
+        return datetime.fromisoformat(first) if first else self.queued_at
+
+    @property
     def waited_seconds(self) -> float:
         """Seconds that it lay in the queue, over all attempts; a failure that waited for a person is no waiting."""
         waited = sum(_between(one.get("queued_at"), one.get("started_at")) for one in self.attempts_log)

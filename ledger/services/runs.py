@@ -274,7 +274,7 @@ def attempt_entry(run: Run, outcome: RunState, ended_at: datetime) -> dict[str, 
 
 def _lose(run: Run) -> Run:
     now = timezone.now()
-    run.attempts_log = [*run.attempts_log, attempt_entry(run, RunState.LOST, now)]
+    run.attempts_log = [*run.attempts_log, attempt_entry(run, RunState.LOST, run.heartbeat_at or now)]
     change_state(run, RunState.LOST)
     record(
         event="run.lost",

@@ -131,6 +131,7 @@ def test_times__retried_run__waiting_and_work_are_summed_apart(alpha):
     ]
     run = Run(kind="test.last", state=RunState.SUCCEEDED, attempts_log=log, started_at=now - timedelta(seconds=90))
     assert (run.waited_seconds, run.worked_seconds) == (15.0, 70.0)
+    assert run.first_queued_at == now - timedelta(seconds=100)
     waiting = Run(kind="test.last", state=RunState.QUEUED, queued_at=now - timedelta(seconds=30))
     assert 30 <= waiting.waited_seconds < 40 and waiting.worked_seconds is None
 
