@@ -88,7 +88,7 @@ def test_chain__step_fails__stops_there_and_goes_on_from_there_when_mended(alpha
     breaks, code = BREAK[kind]
     mend = breaks()
     failed = one(alpha)
-    assert failed == step and failed.state == RunState.FAILED and code in failed.error_code, failed.error
+    assert failed == step and failed.state == RunState.FAILED and code in failed.error_code
     assert one(alpha) is None, "nothing follows a failure"
     tree = tree_of(failed)
     assert tree.state == RunState.FAILED and tree.steps[-1].run is None
