@@ -32,9 +32,14 @@ class Presence:
 
     def release(self) -> None:
         """Take the sign back."""
-        if self._own is not None:
-            self._own.close()
-            self._own = None
+        if self._own is None:
+            return
+        try:  # closing alone lets it go as well, but only when the database has noticed
+            self._own.execute("SELECT pg_advisory_unlock_shared(%s, %s)", _KEY)
+        except psycopg.Error:
+            logger.warning("the sign of this worker goes with its connection", exc_info=True)
+        self._own.close()
+        self._own = None
 
 
 def worker_is_present() -> bool:
