@@ -183,6 +183,11 @@ class Env(BaseSettings):
         alias="FORECOURT_KEPT_FILES_DAYS",
         description="Days that the originals of a delivery with rejected rows are kept at most.",
     )
+    revision: str = Field(
+        "",
+        alias="FORECOURT_REVISION",
+        description="Revision of the code, kept with every trained version. Empty: the commit that is checked out.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="FORECOURT_LOG_LEVEL", description="Log level; every record carries its tenant."
     )

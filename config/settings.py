@@ -151,6 +151,7 @@ RUN_LOST_AFTER_SECONDS = ENV.lost_after_seconds
 SCHEDULES = ENV.schedules
 TRAIN_PROCESSES = ENV.train_processes
 SEGMENT_SERIES = ENV.segment_series
+CODE_REVISION = ENV.revision
 DASK_SCHEDULER_ADDRESS = ENV.dask_scheduler_address
 
 # --- files and cache: keys and folders carry the tenant ---------------------------------------------------------------
@@ -232,7 +233,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["integrations.api.throttling.TokenRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"token": "1200/min", "explanation": "120/min"},
+    "DEFAULT_THROTTLE_RATES": {"token": "1200/min", "explanation": "120/min", "decision": "60/min"},
     "EXCEPTION_HANDLER": "integrations.api.problems.problem_details",
 }
 SPECTACULAR_SETTINGS = {
@@ -250,6 +251,9 @@ SPECTACULAR_SETTINGS = {
         "RunState": "ledger.models.RunState",
         "VersionStatus": "forecasting.models.VersionStatus",
         "TrainingMode": "forecasting.models.registry.TrainingMode",
+        "RequestState": "forecasting.models.RequestState",
+        "DayState": "forecasting.api.champions.DAY_STATES",
+        "AssignmentKind": "forecasting.models.assignment.AssignmentKind",
     },
     # No validator: the page must not call another host.
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "validatorUrl": None},

@@ -139,6 +139,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Strategy", "balance", "admin:forecasting_strategycycle_changelist"),
             _item("In shadow", "visibility_off", "admin:forecasting_shadowstanding_changelist"),
             _item("Champions", "trophy", "admin:forecasting_championassignment_changelist"),
+            _item("What served on", "event", "admin:forecasting_championassignment_served"),
             _item("Drills", "fire_extinguisher", "admin:forecasting_rollbackdrill_changelist"),
             _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
             _item("Decision log", "history_edu", "admin:forecasting_decision_changelist"),

@@ -8,13 +8,14 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
 
 from forecasting.admin.charts import Chart
 from forecasting.admin.review import judgement
 from forecasting.admin.rollback import may_roll_back, rollback_view, target_of
 from forecasting.admin.scores import score_tables
+from forecasting.admin.served import served_page
 from forecasting.admin.totals_view import total_chart
 from forecasting.models import (
     AccuracyRecord,
@@ -186,11 +187,18 @@ class ChampionAssignmentAdmin(ReadOnlyAdmin):
     def until(self, assignment: ChampionAssignment) -> str:
         return moment(assignment.to_at) if assignment.to_at else "now"
 
-    def own_views(self) -> list[tuple[str, str, View]]:
-        return [("rollback/", "rollback", partial(rollback_view, self))]
-
     def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
-        return [("Roll back", self.url("rollback"))] if may_roll_back(request) else []
+        actions = [("What served on a day", self.url("served"))]
+        return [*actions, ("Roll back", self.url("rollback"))] if may_roll_back(request) else actions
+
+    def own_views(self) -> list[tuple[str, str, View]]:
+        return [("rollback/", "rollback", partial(rollback_view, self)), ("served/", "served", self.served_view)]
+
+    def served_view(self, request: HttpRequest) -> HttpResponseBase:
+        """What served on a day: the champion, its forecasts, and what they said of that day."""
+        context = served_page(request)
+        status = 400 if context["problem"] else 200
+        return self.render_page(request, "forecourt/served.html", title="What served on", status=status, **context)
 
     def page_context(self, request: HttpRequest, obj: ChampionAssignment) -> dict[str, Any]:
         target = target_of(request, obj.version) if obj.channel == Channel.LIVE else None

@@ -1,264 +1,247 @@
-"""Model versions: the list, a version's page, "Retrain now", "Judge again" and "Request promotion"."""
+"""Model versions: the list with scores and trend, a version's page, its card, and two of them side by side."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin import display
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin import SimpleListFilter, display
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.views import ChangeList
 
-from forecasting import selectors
+from forecasting import selectors_registry
+from forecasting.admin.export import csv_response
+from forecasting.admin.registry_actions import VersionActions, may_train, may_verify
+from forecasting.admin.registry_compare import compare_page
 from forecasting.admin.review import judgement
 from forecasting.admin.rollback import target_of
-from forecasting.admin.scores import family_tables, score_of, score_tables
-from forecasting.engine.families import FAMILY_NAMES
-from forecasting.models import ChampionAssignment, Channel, HoldoutAccess, ModelVersion, RequestState
+from forecasting.admin.scores import family_tables, score_tables
+from forecasting.admin.sparkline import sparkline
+from forecasting.models import ChampionAssignment, Channel, ModelVersion, RequestState
 from forecasting.models.registry import TrainingMode
 from forecasting.selectors_shadow import shadows_of_version
-from forecasting.services.chain import start_chain, start_judgement
-from forecasting.services.promotion import request_promotion
+from forecasting.services.model_card import model_card
+from forecasting.services.model_card_text import card_markdown
 from forecasting.services.promotion_evidence import PROMOTABLE
-from ledger.admin.base import ReadOnlyAdmin, View
-from ledger.admin.forms import PlainForm, ReasonForm
-from ledger.errors import DomainError
+from ledger.admin.base import View
 from ledger.models import Run
 from ledger.sites import tenant_site
-from ledger.templatetags.forecourt import badge, day, pct, words
-from tenants.roles import Role, roles_of
+from ledger.templatetags.forecourt import UNKNOWN, badge, day, moment, num, pct, signed_pct, words
 
 
-class RetrainForm(PlainForm):
-    """What to train."""
+class StageFilter(SimpleListFilter):
+    """Where a version stands with service."""
 
-    mode = forms.ChoiceField(
-        choices=[
-            (TrainingMode.SEARCH, "Search: compare the families and propose the best; a reviewer decides"),
-            (TrainingMode.REFRESH, "Refresh: fit the champion’s own spec on newer data; the guard decides"),
-        ],
-        initial=TrainingMode.SEARCH,
-        widget=forms.RadioSelect,
-        label="What to do",
-    )
-    families = forms.MultipleChoiceField(
-        choices=[(name, words(name)) for name in FAMILY_NAMES],
-        initial=list(FAMILY_NAMES),
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        label="Families to compare (search only)",
-        help_text="None chosen means all of them.",
-    )
-    as_of = forms.DateField(
-        required=False,
-        label="As of",
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-        help_text="Last day of data to learn from. Empty: the newest.",
-    )
-    horizon = forms.IntegerField(
-        required=False, min_value=1, max_value=366, label="Horizon", help_text="Steps ahead. Empty: the default."
-    )
-    reason = forms.CharField(
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Why now? It is kept with the run, and with the request that may come of it.",
-        error_messages={"required": "Say why you retrain now."},
-    )
+    title = "service"
+    parameter_name = "service"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("now", "Champion now"), ("past", "Was champion"), ("never", "Never served")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = {
+            "now": {"is_champion": True},
+            "past": {"is_champion": False, "ever_served": True},
+            "never": {"ever_served": False},
+        }.get(str(self.value()))
+        return queryset if chosen is None else queryset.filter(**chosen)
+
+
+class VersionList(ChangeList):  # type: ignore[misc]  # the library has no type information
+    """The list's page with the trend of each version on it."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        trends = selectors_registry.trends_of([version.pk for version in self.result_list])
+        for version in self.result_list:
+            version.trend = trends.get(version.pk)
 
 
 @admin.register(ModelVersion, site=tenant_site)
-class ModelVersionAdmin(ReadOnlyAdmin):
+class ModelVersionAdmin(VersionActions):
     """Every trained version."""
 
-    list_display = ["label", "role", "spec_label", "wape", "coverage", "as_of_day", "mode_label", "asked_by"]
-    list_filter = ["status", "mode"]
+    list_display = [
+        "label", "role", "spec_label", "backtest_scores", "holdout_scores", "cost", "realised", "trend", "as_of_day",
+        "asked_by",
+    ]  # fmt: skip
+    list_filter = [StageFilter, "status", "mode"]
     search_fields = ["number", "spec__label", "spec__sha256", "created_by_name"]
     search_help_text = "Number, spec or person"
     date_hierarchy = "created_at"
+    show_full_result_count = False
     page_template = "forecourt/version.html"
     empty_hint = "No model was trained yet. Load data, then an analyst presses “Retrain now”."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        serves = ChampionAssignment.objects.filter(version=OuterRef("pk"), to_at__isnull=True, channel=Channel.LIVE)
         versions: QuerySet[ModelVersion] = super().get_queryset(request)
+        name = request.resolver_match.url_name if request.resolver_match else ""
+        if name in ("forecasting_modelversion_changelist", "forecasting_modelversion_export"):
+            return selectors_registry.listed_versions(versions.exclude(mode=TrainingMode.DRILL))  # damaged on purpose
+        serves = ChampionAssignment.objects.filter(version=OuterRef("pk"), to_at__isnull=True, channel=Channel.LIVE)
         return versions.select_related("spec").annotate(is_champion=Exists(serves))
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return VersionList
+
     def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
-        return [("Retrain now", self.url("retrain"))] if _may_train(request) else []
+        chosen = f"?{request.GET.urlencode()}" if request.GET else ""
+        actions = [("Export CSV", self.url("export") + chosen), ("Compare two", self.url("compare"))]
+        return [*actions, ("Retrain now", self.url("retrain"))] if may_train(request) else actions
 
     @display(description="Version", ordering="number")
     def label(self, version: ModelVersion) -> str:
         return version.label
 
-    @display(description="Status", ordering="status")
+    @display(description="Stage", ordering="status")
     def role(self, version: Any) -> SafeString:
         if version.is_champion:
-            return format_html("{} {}", badge("champion"), badge(version.status))
+            return format_html("{} since {}", badge("champion"), day(version.champion_since))
+        if version.ever_served:
+            return format_html("{} was champion", badge(version.status))
         return badge(version.status)
 
     @display(description="Spec", ordering="spec__label")
     def spec_label(self, version: ModelVersion) -> str:
         return words(version.spec.label)
 
-    @display(description="Backtest WAPE")
-    def wape(self, version: ModelVersion) -> str:
-        return pct(score_of(version.backtest, "wape"))
+    @display(description="Backtest WAPE", ordering="backtest_wape")
+    def backtest_scores(self, version: Any) -> SafeString:
+        return _scores(version.backtest_wape, version.backtest_wrmsse, version.backtest_coverage)
 
-    @display(description="Inside 80% band")
-    def coverage(self, version: ModelVersion) -> str:
-        return pct(score_of(version.backtest, "coverage80"))
+    @display(description="Holdout WAPE", ordering="holdout_wape")
+    def holdout_scores(self, version: Any) -> SafeString:
+        return _scores(version.holdout_wape, version.holdout_wrmsse, version.holdout_coverage)
+
+    @display(description="Cost against champion (holdout)", ordering="cost_change")
+    def cost(self, version: Any) -> str:
+        return signed_pct(version.cost_change)
+
+    @display(description="Realised WAPE", ordering="realised_wape")
+    def realised(self, version: Any) -> str:
+        return pct(version.realised_wape)
+
+    @display(description="WAPE by week")
+    def trend(self, version: Any) -> SafeString | str:
+        found: selectors_registry.Trend | None = getattr(version, "trend", None)
+        if found is None:
+            return UNKNOWN
+        told = ", ".join(pct(value) for value in found.values)
+        drawn = sparkline(found.values, f"{version.label}: {found.basis} WAPE by {found.what}: {told}")
+        return format_html('<span class="fc-trend">{} <small>{}</small></span>', drawn, found.basis)
 
     @display(description="Data until", ordering="as_of")
     def as_of_day(self, version: ModelVersion) -> str:
         return day(version.as_of)
 
-    @display(description="How", ordering="mode")
-    def mode_label(self, version: ModelVersion) -> str:
-        return words(version.mode)
-
-    @display(description="Asked for by", ordering="created_by_name")
-    def asked_by(self, version: ModelVersion) -> str:
-        return version.created_by_name
+    @display(description="Made by", ordering="created_by_name")
+    def asked_by(self, version: ModelVersion) -> SafeString:
+        return format_html("{}<br><small>{}</small>", words(version.mode), version.created_by_name)
 
     def own_views(self) -> list[tuple[str, str, View]]:
         return [
             ("retrain/", "retrain", self.retrain_view),
+            ("export/", "export", self.export_view),
+            ("compare/", "compare", self.compare_view),
             ("<path:object_id>/judge/", "judge", self.judge_view),
             ("<path:object_id>/request/", "request", self.request_view),
+            ("<path:object_id>/verify/", "verify", self.verify_view),
+            ("<path:object_id>/card/", "card", self.card_view),
         ]
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         reports = list(obj.gate_reports.select_related("policy", "champion")[:5])
         requests = list(obj.promotion_requests.select_related("champion")[:10])
         served = obj.accuracy.filter(forecast_set__published_at__isnull=False)  # what was in shadow stands apart
-        realised = list(served.select_related("forecast_set")[:10])
-        may_change = _may_train(request) and not obj.is_champion and obj.status in PROMOTABLE
+        may_change = may_train(request) and not obj.is_champion and obj.status in PROMOTABLE
         return {
             "version": obj,
+            "card": model_card(obj),
+            "timeline": selectors_registry.timeline_of(obj),
             "backtest_tables": score_tables(obj.backtest),
+            "holdout_tables": score_tables(obj.evaluation),
             "families": family_tables(obj.backtest),
             "artifacts": obj.artifacts.all(),
             "windows": [
                 ("Judged fit (up to the sealed holdout)", obj.evaluation_window),
                 ("Serving fit", obj.serving_window),
             ],
-            "reports": reports,
             "newest": judgement(reports[0], request) if reports else None,
             "requests": requests,
-            "accuracy": realised,
+            "accuracy": list(served.select_related("forecast_set")[:10]),
             "assignments": obj.assignments.all()[:10],
             "sets": obj.forecast_sets.all()[:10],
             "run_known": Run.objects.filter(pk=obj.run_id).exists(),
             "can_judge": may_change,
             "can_request": may_change and not any(one.state == RequestState.PENDING for one in requests),
+            "can_verify": may_verify(request),
             "is_champion": obj.is_champion,
             "shadows": shadows_of_version(obj),
             "rollback_to": target_of(request, obj),
         }
 
-    def retrain_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Start the chain: GET shows the form, POST queues it."""
-        if not _may_train(request):
-            raise PermissionDenied
-        form = RetrainForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            chosen = form.cleaned_data
-            searching = chosen["mode"] == TrainingMode.SEARCH
-            families = chosen["families"] if searching and 0 < len(chosen["families"]) < len(FAMILY_NAMES) else None
-            try:
-                run = start_chain(
-                    actor=request.user,  # type: ignore[arg-type]  # logged in here
-                    mode=chosen["mode"],
-                    as_of=chosen["as_of"],
-                    horizon=chosen["horizon"],
-                    families=families,
-                    reason=chosen["reason"],
-                )
-            except DomainError as error:
-                form.add_error(None, str(error))
-            else:
-                messages.success(request, "Queued. This page shows how far it is; you can close it at any time.")
-                return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))
-        newest = selectors.newest_day()
-        champion = selectors.current_champion()
-        lines = [f"Data goes until {day(newest)}."] if newest else ["There is no data yet: load some first."]
-        lines.append(
-            f"Champion: {champion.version}." if champion else "There is no champion yet, so a refresh is not possible."
-        )
-        return self.render_page(
-            request,
-            "forecourt/form_page.html",
-            title="Retrain now",
-            form=form,
-            lead="Train, forecast, measure, judge, and ask for approval where the gates allow it, one after the other.",
-            lines=lines,
-            submit="Start",
-            back=self.url("changelist"),
-        )
-
-    def judge_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Put a version before the gate alone: GET asks for the reason, POST queues it."""
+    def card_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """The model card as a file: Markdown, or JSON with ``?format=json``."""
         version = self.object_or_404(request, object_id)
-        if not _may_train(request):
-            raise PermissionDenied
-        form = ReasonForm(
-            request.POST or None,
-            help_text="Why judge it (again)? Kept with the opening of the holdout, and with the request that may come.",
-        )
-        if request.method == "POST" and form.is_valid():
-            try:
-                run = start_judgement(actor=request.user, version=version, reason=form.cleaned_data["reason"])  # type: ignore[arg-type]  # logged in here
-            except DomainError as error:
-                form.add_error(None, str(error))
-            else:
-                messages.success(request, "Queued. This page shows how far it is; you can close it at any time.")
-                return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))
-        opened = HoldoutAccess.objects.filter(candidate=version).count()
+        card = model_card(version)
+        if request.GET.get("format") == "json":
+            text, kind, end = json.dumps(card, indent=1, sort_keys=True, default=str), "application/json", "json"
+        else:
+            text, kind, end = card_markdown(card), "text/markdown; charset=utf-8", "md"
+        headers = {"Content-Disposition": f'attachment; filename="model_card_{version.label}.{end}"'}
+        return HttpResponse(text, content_type=kind, headers=headers)
+
+    def compare_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Any two versions side by side; a form chooses them."""
+        context = compare_page(request)
+        status = 404 if context["problem"] else 200
         return self.render_page(
-            request,
-            "forecourt/form_page.html",
-            title=f"Judge {version.label} again",
-            obj=version,
-            form=form,
-            lead=f"You put {version} before today’s gates. Where it passes, approval is asked for.",
-            lines=[f"Times its sealed holdout was opened: {opened}. The reviewer sees every opening with its reason."],
-            submit="Judge again",
-            back=self.url("change", version.pk),
+            request, "forecourt/compare.html", title="Compare two versions", status=status, **context
         )
 
-    def request_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Ask for promotion: GET asks for the reason, POST does it."""
-        version = self.object_or_404(request, object_id)
-        if not _may_train(request):
-            raise PermissionDenied
-        form = ReasonForm(request.POST or None, help_text="The reviewer reads it first.")
-        if request.method == "POST" and form.is_valid():
-            try:
-                made = request_promotion(candidate=version, actor=request.user, reason=form.cleaned_data["reason"])  # type: ignore[arg-type]  # logged in here
-            except DomainError as error:
-                form.add_error(None, str(error))
-            else:
-                messages.success(request, "Asked. A reviewer other than you decides; you see here what comes of it.")
-                return HttpResponseRedirect(reverse("admin:forecasting_promotionrequest_change", args=[made.pk]))
-        return self.render_page(
-            request,
-            "forecourt/form_page.html",
-            title=f"Request promotion of {version.label}",
-            obj=version,
-            form=form,
-            lead=f"You ask that {version} become champion.",
-            lines=[
-                "It must have passed every gate against today’s champion, under today’s policy. Somebody else decides."
-            ],
-            submit="Request promotion",
-            back=self.url("change", version.pk),
-        )
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The list as it is filtered, as CSV."""
+        if not self.has_view_permission(request):
+            return self.changelist_view(request)
+        try:
+            rows = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            messages.error(request, "The filters in that address cannot be used; nothing was exported.")
+            return HttpResponseRedirect(self.url("changelist"))
+        return csv_response("model_versions.csv", _EXPORT, rows)
 
 
-def _may_train(request: HttpRequest) -> bool:
-    return bool(roles_of(request.user) & {Role.ANALYST, Role.TENANT_ADMIN})
+def _scores(wape: float | None, wrmsse: float | None, coverage: float | None) -> SafeString:
+    """WAPE, and below it what it does not tell."""
+    if wape is None:
+        return format_html("{}", UNKNOWN)
+    error = num(wrmsse, 3) if wrmsse is not None else UNKNOWN
+    return format_html("{}<br><small>wRMSSE {}, in band {}</small>", pct(wape), error, pct(coverage))
+
+
+_EXPORT = (
+    ("version", lambda v: v.number),
+    ("status", lambda v: v.status),
+    ("is_champion", lambda v: v.is_champion),
+    ("champion_since", lambda v: moment(v.champion_since) if v.champion_since else ""),
+    ("was_champion", lambda v: v.ever_served and not v.is_champion),
+    ("spec", lambda v: v.spec.label),
+    ("spec_sha256", lambda v: v.spec.sha256),
+    ("backtest_wape", lambda v: v.backtest_wape),
+    ("backtest_wrmsse", lambda v: v.backtest_wrmsse),
+    ("backtest_coverage80", lambda v: v.backtest_coverage),
+    ("holdout_wape", lambda v: v.holdout_wape),
+    ("holdout_wrmsse", lambda v: v.holdout_wrmsse),
+    ("holdout_coverage80", lambda v: v.holdout_coverage),
+    ("holdout_cost_change", lambda v: v.cost_change),
+    ("realised_wape", lambda v: v.realised_wape),
+    ("data_until", lambda v: v.as_of),
+    ("mode", lambda v: v.mode),
+    ("asked_for_by", lambda v: v.created_by_name),
+    ("trained_at", lambda v: v.created_at.isoformat()),
+)

@@ -177,6 +177,21 @@ def load_calibration(version: ModelVersion, role: Role = "serving") -> Calibrati
         return Calibration.from_json(json.loads((Path(directory) / CALIBRATION).read_text(encoding="utf-8")))
 
 
+def stored_state(row: ModelArtifact) -> tuple[str, int]:
+    """The hash and the size of a stored file as it lies there now; instead of a hash why it could not be read."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with default_storage.open(row.path, "rb") as source:
+            for chunk in iter(lambda: source.read(_CHUNK), b""):
+                digest.update(chunk)
+                size += len(chunk)
+    except FileNotFoundError:
+        return "no file", 0
+    except OSError as problem:
+        return f"could not be read ({problem.strerror or type(problem).__name__})", size
+    return digest.hexdigest(), size
+
+
 def _fetch(row: ModelArtifact, directory: Path | None) -> str:
     """The hash of one stored file, or what it is instead; its bytes go into `directory`, where one is given."""
     digest = hashlib.sha256()

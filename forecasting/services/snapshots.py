@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import psycopg
@@ -34,13 +34,17 @@ class DemandSnapshot:
     snapshot: str | None
     executor: Executor | None
 
+    def reading(self) -> AbstractContextManager[None]:
+        """While this lasts, the present connection reads the frozen state."""
+        return nullcontext() if self.snapshot is None else frozen(self.snapshot)
+
     def source(self, window: TrainingWindow, *, ahead: int = 0) -> DatabaseSource:
         """What a window sees, in segments; its window carries the fingerprint of exactly these rows.
 
         ahead: steps after train_end for which the known future is read, too (to forecast, never to train).
         Raises SeriesUnusable.
         """
-        with nullcontext() if self.snapshot is None else frozen(self.snapshot):
+        with self.reading():
             profile = active_profile()
             shape = tenant_shape(window, profile, ahead=ahead)
             window = window.with_fingerprint(window_fingerprint(window))

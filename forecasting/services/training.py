@@ -27,13 +27,14 @@ from forecasting.errors import (
     WrongRequest,
 )
 from forecasting.errors_strategy import DecisionMissing
-from forecasting.models import ModelSpec, ModelVersion, VersionStatus
+from forecasting.models import ChampionAssignment, ModelSpec, ModelVersion, VersionStatus
 from forecasting.models.registry import TrainingMode
 from forecasting.services import artifacts
 from forecasting.services.data_profile import active_profile
 from forecasting.services.database_source import DatabaseSource
 from forecasting.services.decided import check_decided, check_sealed_from, decision_named, where_from
 from forecasting.services.engine_errors import engine_errors
+from forecasting.services.lineage import data_lineage, lineage_of
 from forecasting.services.policy import active_policy, body_of
 from forecasting.services.snapshots import DemandSnapshot, demand_snapshot
 from forecasting.services.windows import BACKTEST_ORIGINS, plan_window, require_history
@@ -124,6 +125,7 @@ class _Trained:
     judged: FittedModel
     serving: FittedModel
     declined: pd.DataFrame
+    lineage: dict[str, Any]
 
 
 class _Progress:
@@ -190,6 +192,9 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
     """Search or evaluate, fit, refit: all the computing, outside of any transaction, on one state of the demand."""
     sealed = demand.source(plan_window(as_of=day, mode="evaluation"))
     whole = demand.source(plan_window(as_of=day, mode="serving"))
+    with demand.reading():
+        data = data_lineage(whole.window, whole.profile)
+    champion = selectors.current_champion()
     if asked["mode"] == TrainingMode.SEARCH:
         progress = _Progress(ctx, len(asked["families"]))
         config = SearchConfig(families=tuple(asked["families"]), horizon=asked["horizon"], origins=BACKTEST_ORIGINS)
@@ -201,7 +206,7 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
         parts = run_tasks(tasks, demand.executor)
     else:
         decision = decision_named(asked["decision"]) if asked["mode"] == TrainingMode.DECIDED else None
-        spec = _champion_spec() if decision is None else EngineSpec.from_json(decision.spec)
+        spec = _champion_spec(champion) if decision is None else EngineSpec.from_json(decision.spec)
         progress = _Progress(ctx, len(spec.families))
         evaluation, parts = evaluate_beside(
             sealed,
@@ -222,7 +227,9 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
         for made, source in ((parts[:count], sealed), (parts[count:], whole))
     )
     progress.next("Storing the model")
-    return _Trained(spec, evaluation, backtest, judged, serving, declined)
+    parent = champion.version if champion is not None else None
+    lineage = lineage_of(data, classes=serving.classes, parent=parent, inputs=ctx.inputs)
+    return _Trained(spec, evaluation, backtest, judged, serving, declined, lineage)
 
 
 def _fits(sealed: DatabaseSource, whole: DatabaseSource, spec: EngineSpec, demand: DemandSnapshot) -> list[FitTask]:
@@ -230,8 +237,7 @@ def _fits(sealed: DatabaseSource, whole: DatabaseSource, spec: EngineSpec, deman
     return [task for source in (sealed, whole) for task in fit_tasks(source, spec, source.window, demand.executor)]
 
 
-def _champion_spec() -> EngineSpec:
-    champion = selectors.current_champion()
+def _champion_spec(champion: ChampionAssignment | None) -> EngineSpec:
     if champion is None:
         raise NothingToRefresh()
     return EngineSpec.from_json(champion.version.spec.body)
@@ -280,6 +286,7 @@ def _register(
     manifest = {
         "evaluation": artifacts.checked_manifest(fitted=trained.judged, role="evaluation", files=by_role["evaluation"]),
         "serving": artifacts.checked_manifest(fitted=trained.serving, role="serving", files=by_role["serving"]),
+        "lineage": trained.lineage,
     }
     judged, serving = trained.judged.window, trained.serving.window
     if judged is None or serving is None:

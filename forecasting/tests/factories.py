@@ -130,6 +130,8 @@ def make_candidate(
                 "spec_sha256": spec.sha256,
                 "partition": window.to_json(),
                 "data_fingerprint": fingerprint,
+                "families": {family: {"features": ["lag7", "weekday", "store_id"], "codes": {"store_id": ["store-1"]}}},
+                "libraries": {"lightgbm": "4.6.0"},
                 "files": {"manifest.json": sha256_text(contents[role])},
             }
             for role, window in (("evaluation", judged), ("serving", serves))

@@ -61,6 +61,11 @@ PATHS = (
     SeeingPath(
         "door", "services.loading", "the window it is handed", "demand and plans up to train_end, checked on the frame",
     ),
+    SeeingPath(
+        "lineage", "services.lineage.data_lineage", "serving window",
+        "counts of rows by batch up to the as-of date, kept in the manifest; nothing is learned from them",
+        probed=False,
+    ),
     SeeingPath("load", "services.demand_sink.load_demand", "none: it writes", "the batch that is loaded", probed=False),
     SeeingPath(
         "show", "pages, API, export and status", "none: nothing is learned from it",
@@ -107,6 +112,7 @@ USES: dict[str, str] = {
     "forecasting/services/gate.py::_rival uses evaluate_beside": "gate",
     "forecasting/services/gate.py::_rival uses fit_tasks": "gate",
     "forecasting/services/gate.py::judge_candidate uses demand_snapshot": "gate",
+    "forecasting/services/lineage.py uses forecasting_demand": "lineage",
     "forecasting/services/loading.py uses forecasting_demand": "door",
     "forecasting/services/loading.py uses forecasting_knownfuture": "door",
     "forecasting/services/loading.py::_checked_panel uses build_panel": "door",

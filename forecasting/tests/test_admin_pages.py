@@ -48,6 +48,11 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_modelversion_judge": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_modelversion_request": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_shadowstanding_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_modelversion_export": frozenset(Role),
+    "forecasting_modelversion_compare": frozenset(Role),
+    "forecasting_modelversion_card": frozenset(Role),
+    "forecasting_modelversion_verify": frozenset({Role.ANALYST, Role.REVIEWER, Role.TENANT_ADMIN}),
+    "forecasting_championassignment_served": frozenset(Role),
     "forecasting_championassignment_rollback": frozenset({Role.REVIEWER, Role.TENANT_ADMIN}),
     "forecasting_rollbackdrill_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_rollbackdrill_report": frozenset(Role),
@@ -116,7 +121,20 @@ def world(alpha: Tenant) -> World:
 
 def _url(name: str, world: World) -> str:
     _, model, action = name.split("_", 2)
-    if action in ("retrain", "start", "edit", "add", "invite", "invitations", "import", "rollback"):
+    alone = (
+        "retrain",
+        "start",
+        "edit",
+        "add",
+        "invite",
+        "invitations",
+        "import",
+        "rollback",
+        "export",
+        "compare",
+        "served",
+    )
+    if action in alone:
         return reverse(f"admin:{name}")
     if action == "export":
         return reverse(f"admin:{name}", args=["md"])

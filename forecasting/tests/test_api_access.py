@@ -12,13 +12,14 @@ import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from django_tenants.utils import schema_context
 
 from forecasting.models import ForecastPath
 from forecasting.tests.api_helpers import get, key_of, viewer_key
-from forecasting.tests.factories import make_candidate, make_person, promote
+from forecasting.tests.factories import make_candidate, make_pending_request, make_person, promote
 from forecasting.tests.strategy_sample import make_cycle
 from integrations.api.problems import problem_details
 from ledger.errors import DomainError
@@ -35,7 +36,14 @@ OPEN = {
 }
 READERS = tuple(Role)
 # Addresses that take something in, and what each method answers a tenant admin who names nothing that exists.
-WRITES = {"api-ingest": {"get": 405, "post": 404, "put": 405, "patch": 405, "delete": 405}}
+# (Who may decide is in test_api_promotion: a tenant admin is no reviewer.)
+WRITES = {
+    "api-ingest": {"get": 405, "post": 404, "put": 405, "patch": 405, "delete": 405},
+    "api-promotions": {"get": 200, "post": 400},
+    "api-approve": {"get": 405, "post": 400},
+    "api-reject": {"get": 405, "post": 400},
+    "api-withdraw": {"get": 405, "post": 400},
+}
 
 
 def api_patterns() -> dict[str, URLPattern]:
@@ -58,6 +66,7 @@ def addresses() -> dict[str, str]:
     """A real address of the current tenant for each name."""
     run = Run.objects.create(kind="test.access", idempotency_key="access", scope="access")
     version = promote(make_candidate()).version
+    asked = make_pending_request(make_candidate(seed=11, forecasts=False))
     make_cycle()
     path = ForecastPath.objects.filter(forecast_set__version=version).first()
     assert path is not None
@@ -77,6 +86,16 @@ def addresses() -> dict[str, str]:
         "api-strategy": "/api/v1/strategy/",
         "api-incidents": "/api/v1/incidents/",
         "api-sync-health": "/api/v1/sync-health/",
+        "api-promotions": "/api/v1/promotion-requests/",
+        "api-promotion": f"/api/v1/promotion-requests/{asked.pk}/",
+        "api-approve": f"/api/v1/promotion-requests/{asked.pk}/approve/",
+        "api-reject": f"/api/v1/promotion-requests/{asked.pk}/reject/",
+        "api-withdraw": f"/api/v1/promotion-requests/{asked.pk}/withdraw/",
+        "api-champions": "/api/v1/champions/",
+        "api-served": "/api/v1/served/",
+        "api-gate-reports": "/api/v1/gate-reports/",
+        "api-gate-report": f"/api/v1/gate-reports/{asked.gate_report_id}/",
+        "api-gate-policy": "/api/v1/gate-policy/",
         "api-ingest": "/api/v1/ingest/nothing/",
     }
 
@@ -118,8 +137,11 @@ def test_matrix__every_address__takes_in_only_what_it_is_for(alpha: Tenant) -> N
 def test_matrix__foreign_objects__are_404_as_if_they_did_not_exist(alpha: Tenant, beta_tenant: Tenant) -> None:
     key = viewer_key()
     with schema_context("beta"):
+        with connection.cursor() as cursor:  # ids that beta has and alpha does not
+            for table in ("forecasting_promotionrequest", "forecasting_gatereport"):
+                cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 600000)", [table])
         theirs = addresses()
-    for name in ("api-forecast", "api-explanation", "api-model", "api-run"):
+    for name in ("api-forecast", "api-explanation", "api-model", "api-run", "api-promotion", "api-gate-report"):
         response = get("alpha", theirs[name], key)
         assert (name, response.status_code, response.json()["code"]) == (name, 404, "not_found")
 
@@ -207,12 +229,23 @@ def test_schema__served__names_every_address_and_its_refusals(alpha: Tenant) -> 
         "/api/v1/models/{version}/",
         "/api/v1/runs/",
         "/api/v1/runs/{run_id}/",
+        "/api/v1/promotion-requests/",
+        "/api/v1/promotion-requests/{request_id}/",
+        "/api/v1/promotion-requests/{request_id}/approve/",
+        "/api/v1/promotion-requests/{request_id}/reject/",
+        "/api/v1/promotion-requests/{request_id}/withdraw/",
+        "/api/v1/champions/",
+        "/api/v1/served/",
+        "/api/v1/gate-reports/",
+        "/api/v1/gate-reports/{report_id}/",
+        "/api/v1/gate-policy/",
         "/api/v1/strategy/",
         "/api/v1/token/",
     }
-    for operations in schema["paths"].values():
+    for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            done = "200" if method == "get" else "202"
+            done = "200" if method == "get" else "202" if "ingest" in path else "201"
+            done = "200" if path.endswith(("/approve/", "/reject/", "/withdraw/")) else done
             assert {done, "400", "401", "403", "404", "429"} <= set(operation["responses"])
 
 

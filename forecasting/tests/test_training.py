@@ -22,7 +22,7 @@ from forecasting.errors import (
     NothingToRefresh,
     WrongRequest,
 )
-from forecasting.models import ForecastSet, ModelArtifact, ModelSpec, ModelVersion
+from forecasting.models import Demand, ForecastSet, ModelArtifact, ModelSpec, ModelVersion
 from forecasting.services import artifacts, champions, training
 from forecasting.services.policy import change_policy
 from forecasting.services.publishing import forecast_version
@@ -51,6 +51,11 @@ def test_train_version__search__registers_both_fits_with_their_windows(alpha):
         stored = dict(version.artifacts.filter(role=role).values_list("name", "sha256"))
         assert version.manifest[role]["files"] == stored
         assert version.manifest[role]["data_fingerprint"] == fitted.window.fingerprint
+    lineage = version.manifest["lineage"]
+    assert (lineage["data"]["series"], lineage["data"]["last_day"]) == (3, LAST.isoformat())
+    assert sum(batch["rows"] for batch in lineage["batches"]) == lineage["data"]["rows"] == Demand.objects.count()
+    assert sum(lineage["classes"].values()) == 3 and lineage["code"]["engine_sha256"]
+    assert lineage["follows"] == {"champion": None, "strategy_decision": None}
     assert AuditEvent.objects.filter(event="model.trained").count() == 1
 
 
@@ -136,6 +141,7 @@ def test_train_version__refresh__keeps_the_champions_spec(alpha):
     promote(champion)
     fresh = train(families=[], mode="refresh")
     assert (fresh.spec_id, fresh.mode, fresh.as_of) == (champion.spec_id, "refresh", LAST)
+    assert fresh.manifest["lineage"]["follows"]["champion"]["version"] == champion.number
     assert champions.champion_version() == champion
 
 

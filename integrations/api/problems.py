@@ -21,11 +21,13 @@ log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 # A refusal of the domain is a conflict with the state of things, unless it is one of these.
 _STATUS_OF_CODE = {
-    "role_required": HTTPStatus.FORBIDDEN,
+    **dict.fromkeys(("role_required", "own_request", "not_your_request"), HTTPStatus.FORBIDDEN),
+    "request_not_found": HTTPStatus.NOT_FOUND,
     "unknown_tenant": HTTPStatus.NOT_FOUND,
     "file_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     **dict.fromkeys(
-        ("file_empty", "file_name_unusable", "upload_broken", "idempotency_key_unusable"), HTTPStatus.BAD_REQUEST
+        ("file_empty", "file_name_unusable", "upload_broken", "idempotency_key_unusable", "reason_missing"),
+        HTTPStatus.BAD_REQUEST,
     ),
     **dict.fromkeys(("role_not_in_contract", "sales_missing"), HTTPStatus.UNPROCESSABLE_ENTITY),
 }
