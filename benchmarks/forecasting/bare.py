@@ -1,7 +1,7 @@
 """The same fits, bare: ``python -m benchmarks.forecasting.bare SCHEMA FACTS`` with the facts of a chain as JSON.
 
-Frames in memory (one for each segment) and the families' own `fit` and `predict`, which are LightGBM, mlforecast,
-Prophet and statsforecast with the same features and parameters as in the chain. Fitted and forecast is what the chain
+Frames in memory (one for each segment) and the families' own `fit` and `predict`, which are LightGBM, Prophet
+and statsforecast with the same features and parameters as in the chain. Fitted and forecast is what the chain
 fits and forecasts:
 
 - every family searched, at each origin of the backtest, and its forecast of the horizon;
@@ -57,7 +57,6 @@ _held: dict[str, Any] = {}
 def hold(panels: Mapping[int, Panel], spec: ModelSpec) -> None:
     """In a process of the pool: keep the frames of the segments, import the libraries."""
     import lightgbm  # noqa: F401
-    import mlforecast  # noqa: F401
     import prophet  # noqa: F401
 
     _held.update(panels=panels, spec=spec)

@@ -1,8 +1,9 @@
-"""One chain in a process of its own: ``python -m benchmarks.forecasting.one_chain SCHEMA FAMILIES HORIZON``.
+"""One chain in a process of its own: ``python -m benchmarks.forecasting.one_chain SCHEMA FAMILIES HORIZON [memory]``.
 
 Before the clock starts, everything is imported and connected, and a plain model (a seasonal average as of four weeks
 ago, made once) has forecast one more origin, so that the chain's accuracy step has days to measure. Then the clock
-runs over the whole chain as a person or the schedule starts it. Printed: one line of JSON.
+runs over the whole chain as a person or the schedule starts it; its memory is sampled only where it is asked for.
+Printed: one line of JSON.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import json
 import resource
 import sys
 import time
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
+import psutil
 from django.conf import settings
 from django_tenants.utils import schema_context
 
+from benchmarks.memory import PeakShare
 from benchmarks.place import timed  # first: it sets Django up
-from config.demo.measure import PeakMemory
 from forecasting import selectors
 from forecasting.models import ForecastSet, ModelVersion
 from forecasting.services import chain
@@ -28,13 +31,13 @@ PLAIN = "seasonal_average"
 TRIAL_WEEKS = 4
 
 
-def main(schema: str, families: str, horizon: int) -> dict[str, Any]:
+def main(schema: str, families: str, horizon: int, *, memory: bool) -> dict[str, Any]:
     """Run it; what it took and what it came to. families: comma-separated, or "all"."""
     chosen = None if families == "all" else families.split(",")
     with schema_context(schema):
         _something_to_measure(horizon)
         found: list[chain.ChainOutcome] = []
-        with PeakMemory() as memory:
+        with PeakShare() if memory else nullcontext() as peak:
             before = processor_seconds()
             seconds = timed(lambda: found.append(chain.run_chain_inline(families=chosen, horizon=horizon)))
             processor = processor_seconds() - before
@@ -44,7 +47,7 @@ def main(schema: str, families: str, horizon: int) -> dict[str, Any]:
             "seconds": seconds,
             "processor": processor,
             "steps": outcome.seconds,
-            "peak_mib": memory.peak_mb * 1e6 / 2**20,
+            "peak_mib": peak.peak_mib if peak is not None else None,
             "series": outcome.series,
             "spec": outcome.spec,
             "verdict": outcome.verdict,
@@ -60,9 +63,12 @@ def main(schema: str, families: str, horizon: int) -> dict[str, Any]:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it started and that have ended, as the pool's have when the chain is over."""
+    """Of this process and of all that it started, ended or not. The pool's processes are children of the server that
+    they are forked from, which reaps them."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    alive = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    ended = sum(one.user + one.system + one.children_user + one.children_system for one in alive)
+    return ended + sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _something_to_measure(horizon: int) -> None:
@@ -81,5 +87,5 @@ def _something_to_measure(horizon: int) -> None:
 
 if __name__ == "__main__":
     started = time.perf_counter()
-    made = main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    made = main(sys.argv[1], sys.argv[2], int(sys.argv[3]), memory="memory" in sys.argv[4:])
     print(json.dumps({**made, "whole": time.perf_counter() - started}, default=str))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import resource
 import sys
 import time
 import warnings
@@ -42,20 +43,26 @@ def ready(_: int) -> bool:
     return True
 
 
-def loop(rows: pd.DataFrame, *, ends: list[date], horizon: int, samples: int) -> int:
-    """One series: fit and forecast at each end; how many values were forecast."""
+def loop(rows: pd.DataFrame, *, ends: list[date], horizon: int, samples: int) -> float:
+    """One series: fit and forecast at each end; the processor's seconds, with those of Stan's own processes."""
     from prophet import Prophet
 
     _import()
-    made = 0
+    started = used()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for end in ends:
             model = Prophet(uncertainty_samples=samples, interval_width=0.8)
             model.fit(rows.loc[rows["ds"] <= pd.Timestamp(end)])
             ahead = model.make_future_dataframe(periods=horizon, include_history=False)
-            made += len(model.predict(ahead))
-    return made
+            model.predict(ahead)
+    return used() - started
+
+
+def used() -> float:
+    """Processor seconds of this process and of those that it started and that have ended."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in both)
 
 
 def main(schema: str, facts: Mapping[str, Any], count: int) -> dict[str, Any]:
@@ -75,19 +82,24 @@ def main(schema: str, facts: Mapping[str, Any], count: int) -> dict[str, Any]:
     able = old.index[old <= pd.Timestamp(ends[0]) - pd.Timedelta(days=60)]  # with something to fit at the first origin
     drawn = np.sort(np.random.default_rng(SEED).choice(able, min(count, len(able)), replace=False))
     series = [panel.history.loc[panel.history["unique_id"] == one, ["ds", "y"]] for one in drawn]
-    processes, seconds = settings.TRAIN_PROCESSES, {}
+    processes = settings.TRAIN_PROCESSES
+    seconds: dict[int, float] = {}
+    processor: dict[int, float] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_import) as pool:
         list(pool.map(ready, range(processes)))
         for samples in (1000, 0):
             started = time.perf_counter()
-            list(pool.map(partial(loop, ends=ends, horizon=int(facts["horizon"]), samples=samples), series))
+            each = list(pool.map(partial(loop, ends=ends, horizon=int(facts["horizon"]), samples=samples), series))
+            processor[samples] = sum(each)
             seconds[samples] = time.perf_counter() - started
     return {
         "series": len(series),
         "fits": len(ends),
         "per_series": seconds[1000] / len(series),
         "per_series_without_intervals": seconds[0] / len(series),
+        "processor_per_series": processor[1000] / len(series),
+        "processor_per_series_without_intervals": processor[0] / len(series),
         "processes": processes,
     }
 

@@ -54,6 +54,11 @@ class Grid:
         out[self.row, self.col] = np.asarray(values, dtype="float64")
         return out
 
+    def numbers(self, col: np.ndarray) -> np.ndarray:
+        """The number of each column's day, in steps since 1970: the same whatever the panel's last day."""
+        whole = (self.last - pd.Timestamp(0)) // self.step
+        return np.asarray(whole - (self.width - 1) + col, dtype="int64")
+
     def days(self, ahead: int = 0) -> pd.DatetimeIndex:
         """The day of each column, and of `ahead` columns more."""
         steps = np.arange(1 - self.width, ahead + 1)

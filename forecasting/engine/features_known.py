@@ -20,6 +20,9 @@ EVENT_STEPS, SHARE_STEPS = 28, {"D": 28, "W": 4}
 SHUT_SEASONS, SHUT_SURE, SHUT_LEARNED = 4, 0.99, 0.5
 """A closed day is learned from where its weekday was mostly closed (0.5); elsewhere it says nothing of demand."""
 PRICE_BASE, EVENTS = "price_base", "events"
+LOOK_BACK, YEAR_BACK = {"D": 280, "W": 60}, {"D": 504, "W": 100}
+"""Steps of history that a forecast looks at, beside twice its horizon: half a year's mean of days that are cut by the
+quarter before them; from two years of history on, also the weeks around the day a year before."""
 
 
 def feature_state(panel: Panel, grid: Grid, *, horizon: int, season: int) -> dict[str, Any]:
@@ -37,6 +40,12 @@ def feature_state(panel: Panel, grid: Grid, *, horizon: int, season: int) -> dic
         EVENTS: events_of(known_matrices(panel, grid, 0)),
         "trained_until": str(panel.last_day),
     }
+
+
+def looked_at(panel: Panel, state: Mapping[str, Any], horizon: int) -> Panel:
+    """The panel with as much of its history as a forecast's features are made of."""
+    reach = (YEAR_BACK if state["yearly"] else LOOK_BACK)[state["grain"]]
+    return panel.recent(reach + 2 * max(horizon, state["horizon"]))
 
 
 def is_price(name: str) -> bool:
@@ -181,7 +190,12 @@ def steps_ahead(ids: np.ndarray, day: np.ndarray, horizon: int) -> np.ndarray:
 
     It depends on nothing else, so a row is learned at the same distance in every run and at every origin.
     """
+    return np.asarray(hashed(ids, day) % np.uint64(horizon), dtype="int64") + 1
+
+
+def hashed(ids: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """64 evenly mixed bits of each pair of a series and a day number."""
     mix = ids.astype("uint64") * np.uint64(0x9E3779B97F4A7C15) + day.astype("uint64")
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         mix = (mix ^ (mix >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(mix % np.uint64(horizon), dtype="int64") + 1
+    return np.asarray(mix)

@@ -1,13 +1,14 @@
 """Features of the recursive model that are known of a day before its forecast is rolled up to it.
 
-What is rolled forward (lags and means of sales) is mlforecast's business; here is everything else, as a frame of the
-history and the steps after it. A row's day is column t. Of sales it uses none later than t - `lag`, where `lag` is the
-horizon that is trained for, so that every value is known at the origin of each forecast.
+What is rolled forward (lags and means of sales) is the business of `features_rolled`; here is everything else, as
+matrices of the history and the steps after it. A row's day is column t. Of sales it uses none later than t - `lag`,
+where `lag` is the horizon that is trained for, so that every value is known at the origin of each forecast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,23 +32,46 @@ from forecasting.engine.features_known import (
     usual_price,
     within_plan,
 )
-from forecasting.engine.panel import STEP_DAYS, Panel
+from forecasting.engine.panel import Panel
 
 SHUT_SHARE, YEAR_RATIO = "closed_share", "sales_year_ratio"
 YEAR, YEAR_WINDOW = {"D": 364, "W": 52}, {"D": 28, "W": 4}
 
 
-def design(panel: Panel, state: Mapping[str, Any], horizon: int) -> tuple[pd.DataFrame, list[str]]:
-    """unique_id, ds, dynamic features and attributes of the history and `horizon` steps after it, by series and day;
-    and the names of the dynamic ones.
+@dataclass(frozen=True)
+class Known:
+    """What is known of a day before its forecast is rolled up to it.
 
-    state: see `features_known.feature_state`. Raises MissingRegressor.
+    columns: series × columns of the history and the horizon. calendar: columns × features. static: series × attributes.
     """
-    grid, grain, lag = Grid.of(panel), state["grain"], state["horizon"]
+
+    columns: Mapping[str, np.ndarray]
+    calendar: pd.DataFrame
+    static: pd.DataFrame
+
+    @property
+    def dynamic(self) -> list[str]:
+        """The names of what changes from day to day."""
+        return [*map(str, self.calendar.columns), *self.columns]
+
+    def at(self, row: np.ndarray, col: np.ndarray) -> dict[str, np.ndarray]:
+        """Every feature of rows (series, column)."""
+        out = {str(name): self.calendar[name].to_numpy()[col] for name in self.calendar.columns}
+        out |= {name: values[row, col] for name, values in self.columns.items()}
+        return out | {str(name): self.static[name].to_numpy()[row] for name in self.static.columns}
+
+
+def known_features(panel: Panel, grid: Grid, state: Mapping[str, Any], horizon: int) -> Known:
+    """Of the history and the `horizon` steps after it. state: see `features_known.feature_state`.
+
+    Raises MissingRegressor.
+    """
+    grain, lag = state["grain"], state["horizon"]
     known = known_matrices(panel, grid, horizon)
     columns = planned_features(known, grain, state[EVENTS])
-    left = _plan_left(grid, horizon, lag, grain)
-    columns |= {n: within_plan(until, left) for n, until in steps_until(known, state[EVENTS]).items()}
+    if state[EVENTS]:
+        left = _plan_left(grid, horizon, lag)
+        columns |= {n: within_plan(until, left) for n, until in steps_until(known, state[EVENTS]).items()}
     for name, values in historic_matrices(panel, grid, grain).items():
         columns[f"{name}_lag{lag}"] = _later(values, lag, horizon)
     columns |= _price_against_category(panel, grid, known, state, horizon)
@@ -55,35 +79,34 @@ def design(panel: Panel, state: Mapping[str, Any], horizon: int) -> tuple[pd.Dat
     columns[SHUT_SHARE] = _later(shut_share(panel, grid, season), -(-lag // season) * season, horizon)
     if state["yearly"]:
         columns[YEAR_RATIO] = _year_ratio(panel, grid, grain, horizon)
-    there = np.arange(grid.width + horizon)[None, :] >= grid.first[:, None]
-    row, col = np.nonzero(there)
-    out: dict[str, Any] = {"unique_id": grid.ids[row], "ds": grid.days(horizon).to_numpy()[col]}
-    days = calendar(grid.days(horizon), panel, state["yearly"])
-    out |= {str(name): days[name].to_numpy(dtype="float32")[col] for name in days.columns}
-    out |= {
-        name: np.where(np.isfinite(values), values, np.nan).astype("float32")[there] for name, values in columns.items()
-    }
-    dynamic = [name for name in out if name not in {"unique_id", "ds"}]
-    static = encode_static(panel, state["codes"]).set_index("unique_id").reindex(grid.ids)
-    out |= {str(name): static[name].to_numpy(dtype="float32")[row] for name in static.columns}
-    return pd.DataFrame(out, copy=False), dynamic
+    return Known(
+        columns=columns,
+        calendar=calendar(grid.days(horizon), panel, state["yearly"]),
+        static=encode_static(panel, state["codes"]).set_index("unique_id").reindex(grid.ids),
+    )
 
 
-def carried_demand(panel: Panel, season: int) -> np.ndarray:
-    """Demand without gaps, in the order of the history's rows, for lags to be taken of; absurd days are cut.
+def carried_demand(panel: Panel, grid: Grid, season: int) -> np.ndarray:
+    """Demand without gaps, series × columns, for lags to be taken of; absurd days are cut; 0 before a series began.
 
     A censored or closed day takes the last value of the same weekday, else the last one, else 0: only the past is used.
     Such days feed lags; they are no targets (a closed one only where its weekday stays closed).
     """
-    grid = Grid.of(panel)
-    gap = (panel.history["closed"] | panel.history["censored"]).to_numpy()
-    demand = tempered(grid.matrix(np.where(gap, np.nan, panel.history["y"].to_numpy())), panel.grain)
+    demand = _told(panel, grid)
+    if not np.isnan(demand[grid.row, grid.col]).any():
+        return np.nan_to_num(demand, copy=False)
     same = np.empty_like(demand)
     for phase in range(season):
         same[:, phase::season] = last_known(demand[:, phase::season])
     filled = np.where(np.isfinite(demand), demand, same)
     filled = np.where(np.isfinite(filled), filled, last_known(filled))
-    return np.asarray(np.nan_to_num(filled[grid.row, grid.col], nan=0.0))
+    return np.nan_to_num(filled, copy=False)
+
+
+def _told(panel: Panel, grid: Grid) -> np.ndarray:
+    """Demand of the days that tell something of it, absurd ones cut; NaN elsewhere."""
+    gap = (panel.history["closed"] | panel.history["censored"]).to_numpy()
+    return tempered(grid.matrix(np.where(gap, np.nan, panel.history["y"].to_numpy())), panel.grain)
 
 
 def _later(values: np.ndarray, steps: int, horizon: int) -> np.ndarray:
@@ -94,12 +117,10 @@ def _later(values: np.ndarray, steps: int, horizon: int) -> np.ndarray:
     return out
 
 
-def _plan_left(grid: Grid, horizon: int, lag: int, grain: str) -> np.ndarray:
+def _plan_left(grid: Grid, horizon: int, lag: int) -> np.ndarray:
     """How many steps the plan reaches beyond each column: known ahead; of the past, as if each day had been forecast
     from some origin within the horizon."""
-    back = np.arange(grid.width - 1, -1, -1)
-    number = (grid.last - pd.Timestamp(0)).days // STEP_DAYS[grain] - back
-    ids, day = np.broadcast_arrays(grid.ids[:, None], number[None, :])
+    ids, day = np.broadcast_arrays(grid.ids[:, None], grid.numbers(np.arange(grid.width))[None, :])
     past = lag - steps_ahead(ids, day, lag)
     ahead = np.broadcast_to(np.arange(horizon - 1, -1, -1), (len(grid.ids), horizon))
     return np.hstack([past, ahead])
@@ -125,10 +146,8 @@ def _price_against_category(
 
 def _year_ratio(panel: Panel, grid: Grid, grain: str, horizon: int) -> np.ndarray:
     """Demand of the weeks around the day a year before, divided by that of the weeks before them."""
-    gap = (panel.history["closed"] | panel.history["censored"]).to_numpy()
-    demand = tempered(grid.matrix(np.where(gap, np.nan, panel.history["y"].to_numpy())), grain)
     window = YEAR_WINDOW[grain]
-    mean = Trailing(demand).mean(window)
+    mean = Trailing(_told(panel, grid)).mean(window)
     around = _later(mean, YEAR[grain] - window // 2, horizon)
     earlier = _later(mean, YEAR[grain] + window // 2, horizon)
     with np.errstate(invalid="ignore", divide="ignore"):

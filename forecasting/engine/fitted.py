@@ -37,7 +37,6 @@ CALIBRATION = "calibration.json"
 MANIFEST_VERSION = 1
 LIBRARIES = (
     "lightgbm",
-    "mlforecast",
     "prophet",
     "statsforecast",
     "hierarchicalforecast",

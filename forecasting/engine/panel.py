@@ -80,6 +80,13 @@ class Panel:
         kept = (self.history["ds"] <= pd.Timestamp(day)).to_numpy()
         return replace(self, history=_kept(self.history, kept))._aligned()
 
+    def recent(self, steps: int) -> Panel:
+        """The same panel with the last `steps` steps of its history; no series is left out."""
+        if not len(self.history) or self.days <= steps:
+            return self
+        kept = (self.history["ds"] > self.history["ds"].max() - steps * self.step).to_numpy()
+        return replace(self, history=_kept(self.history, kept))
+
     def subset(self, ids: Iterable[int]) -> Panel:
         """The same panel with only these series."""
         kept = self.history["unique_id"].isin(list(ids)).to_numpy()

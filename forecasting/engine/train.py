@@ -288,7 +288,7 @@ def assess(
 def assess_holdout(holdout: Holdout, fitted: FittedModel, policy: BusinessPolicy | None = None) -> Assessment:
     """As `assess`, of the holdout of all segments."""
     policy, frame = policy or BusinessPolicy(), holdout.frame
-    origins = tuple(sorted({day.date() for day in frame["origin"]}))
+    origins = tuple(sorted(day.date() for day in pd.to_datetime(frame["origin"].unique())))
     every = pd.DataFrame({"origin": pd.to_datetime(list(origins))}).astype({"origin": frame["origin"].dtype})
     static = holdout.static
     scores = score_frame(

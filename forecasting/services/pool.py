@@ -6,51 +6,58 @@ import contextlib
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from django.conf import settings
 
 from forecasting.errors_training import SchedulerUnreachable
+from forecasting.services.pool_threads import THREADS
 
 RETRIES = 3
 """How often a cluster tries a task again whose worker was lost."""
-THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "STAN_NUM_THREADS",
-)  # fmt: skip
-_LOOK_EVERY_SECONDS = 1.0
+_SERVER = "forecasting.services.pool_server"
 _CONNECT_SECONDS = 10
+_served: dict[str, int] = {}
 _current: ContextVar[Executor | None] = ContextVar("training_pool", default=None)
 
 
-def _begin(parent: int) -> None:
+def _begin() -> None:
     """In a child, before anything heavy is imported: one thread for each library, and an end with its parent."""
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    _end_with(parent)
-
-
-def _end_with(parent: int) -> None:
-    """In a child: end this process as soon as its parent is gone, however it went."""
+    parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_LOOK_EVERY_SECONDS)
+        if parent is not None:
+            parent.join()  # until it is gone, however it went
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _context() -> BaseContext:
+    """How processes are started: forked from a server that has imported everything once and does nothing else.
+
+    The server is started with the first pool of a process and ends with it. A process that was forked while its parent
+    had one cannot ask it: there, each process of a pool starts anew.
+    """
+    if _served.setdefault("by", os.getpid()) != os.getpid():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_SERVER])
+    return context
 
 
 @contextmanager
 def training_pool() -> Iterator[Executor | None]:
     """An executor for training; None where one process has to do. Inside another, that one.
 
-    With ``DASK_SCHEDULER_ADDRESS`` that cluster's; else ``TRAIN_PROCESSES`` spawned processes, each of which starts
-    with the first task it gets, so that an unused pool costs nothing. Raises SchedulerUnreachable.
+    With ``DASK_SCHEDULER_ADDRESS`` that cluster's; else ``TRAIN_PROCESSES`` processes of this machine, each of which
+    starts with the first task it gets, so that an unused pool costs nothing. Raises SchedulerUnreachable.
     """
     running = _current.get()
     if running is not None:
@@ -75,9 +82,8 @@ def training_pool() -> Iterator[Executor | None]:
 def _processes(count: int) -> Iterator[Executor]:
     pool = ProcessPoolExecutor(
         max_workers=count,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=_context(),
         initializer=_begin,
-        initargs=(os.getpid(),),
     )
     try:
         yield pool

@@ -150,7 +150,7 @@ def _paths(made: ForecastSet, frame: pd.DataFrame, step_days: int) -> pa.Table:
     frame = frame.sort_values(["unique_id", "h"], kind="stable")
     by = frame.groupby("unique_id", sort=False)
     table = by.agg(ds=("ds", "first"), family=("family", "first"), steps=("h", "size")).reset_index()
-    flags = by["flags"].agg(lambda texts: json.dumps(_flags(texts)))
+    flags = _flags_of(frame)
     if table["steps"].nunique() != 1:
         raise AssertionError("paths of one set have one length")
     columns = {
@@ -165,8 +165,15 @@ def _paths(made: ForecastSet, frame: pd.DataFrame, step_days: int) -> pa.Table:
     return pa.table(columns)
 
 
+def _flags_of(frame: pd.DataFrame) -> pd.Series:
+    """The distinct flags of each path's steps, in order, as JSON (index unique_id); most paths have none."""
+    marked = frame.loc[frame["flags"] != ""]
+    told = marked.groupby("unique_id", sort=False)["flags"].agg(lambda texts: json.dumps(_flags(texts)))
+    return told.reindex(frame["unique_id"].unique(), fill_value="[]")
+
+
 def _flags(texts: pd.Series) -> list[str]:
-    """The distinct flags of a path's steps, in order."""
+    """The distinct flags of some steps, in order."""
     return list(dict.fromkeys(flag for text in texts.unique() for flag in str(text).split(",") if flag))
 
 

@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from django.test import override_settings
 
 from forecasting.engine.train import SearchConfig, compared
 from forecasting.errors_training import SchedulerUnreachable
 from forecasting.models import Demand, ForecastPath, ModelVersion
+from forecasting.services import pool
 from forecasting.services.loading import load_panel
 from forecasting.services.pool import training_pool
 from forecasting.services.publishing import forecast_version
@@ -151,3 +153,39 @@ def test_cluster__a_worker_is_killed_in_the_middle__same_backtest_as_in_one_proc
     for name in ("frame", "scales", "declined"):
         assert getattr(alone, name).equals(getattr(there, name)), name
     assert facts.early.equals(theirs.early)
+
+
+_LEADER = """
+import os, time
+import django
+django.setup()
+from forecasting.services.pool import training_pool
+with training_pool() as pool:
+    print(*{pool.submit(os.getpid).result() for _ in range(4)}, flush=True)
+    time.sleep(300)
+"""
+
+
+def test_pool__its_leader_is_killed__no_process_of_it_stays() -> None:
+    given = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "FORECOURT_TRAIN_PROCESSES": "2"}
+    leader = subprocess.Popen([sys.executable, "-c", _LEADER], stdout=subprocess.PIPE, text=True, env=given)
+    try:
+        assert leader.stdout is not None
+        pids = [int(one) for one in leader.stdout.readline().split()]
+        started = [*pids, *(child.pid for child in psutil.Process(leader.pid).children(recursive=True))]
+        assert pids and all(psutil.pid_exists(pid) for pid in started)
+    finally:
+        leader.kill()
+        leader.wait()
+    deadline = time.monotonic() + 60
+    while any(map(psutil.pid_exists, started)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in started if psutil.pid_exists(pid)]
+
+
+def test_pool__process_that_was_forked_beside_a_server__starts_its_processes_anew() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(pool._served, "by", os.getpid())
+        assert pool._context().get_start_method() == "forkserver"
+        patch.setitem(pool._served, "by", os.getppid())
+        assert pool._context().get_start_method() == "spawn"

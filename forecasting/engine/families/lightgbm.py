@@ -1,8 +1,7 @@
-"""One global LightGBM over all series, by mlforecast: lags and rolling statistics roll forward recursively."""
+"""One global LightGBM over all series, one step ahead; its forecasts are fed back to it (recursive)."""
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -10,67 +9,45 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.families.base import Fitted
-from forecasting.engine.families.lightgbm_boosters import CUT, DEFAULTS, Boosters, Lesson, groups_of
+from forecasting.engine.families.base import Fitted, horizon_frame
+from forecasting.engine.families.lightgbm_boosters import CUT, DEFAULTS, Lesson, groups_of
 from forecasting.engine.families.lightgbm_fitted import FittedBoosters
+from forecasting.engine.families.lightgbm_rows import chosen_rows
 from forecasting.engine.features import unsold
 from forecasting.engine.features_grid import LEAN_STEPS, LEAST_LEVEL, LEVEL_STEPS, Grid
-from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state
-from forecasting.engine.features_recursive import SHUT_SHARE, carried_demand, design
+from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state, looked_at
+from forecasting.engine.features_recursive import SHUT_SHARE, Known, carried_demand, known_features
+from forecasting.engine.features_rolled import TRENDS, WINDOWS, Sales, mean_name, sales_names
 from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
 __all__ = ["DEFAULTS", "FAMILY", "FittedLightGBM", "LightGBM"]
 NAME = "lightgbm"
-LAGS = {"D": (1, 2, 3, 7, 14, 21, 28), "W": (1, 2, 3, 4, 8, 13)}
-WINDOWS = {"D": (7, 28, 91, 182), "W": (4, 8, 13, 26)}
-TRENDS = {"D": ((7, 28), (28, 91)), "W": ((4, 13), (13, 26))}
-SPREAD = {"D": 28, "W": 13}
-SEASONAL_WINDOWS = (4, 8)
 
 
-def _forecaster(state: dict[str, Any]) -> Any:
-    """A fresh MLForecast with the lags that a history of `longest` steps can fill, and the means that levels are of."""
-    from mlforecast import MLForecast
-    from mlforecast.lag_transforms import RollingMean, RollingStd, SeasonalRollingMean
-
-    grain, season, longest = state["grain"], state["season"], state["longest"]
-    lags = [lag for lag in LAGS[grain] if lag < longest] or [1]
-    transforms: dict[int, list[Any]] = {1: [RollingMean(w, min_samples=1) for w in WINDOWS[grain]]}
-    transforms[1].append(RollingStd(SPREAD[grain], min_samples=2))
-    if season > 1 and season * 2 < longest:
-        transforms[season] = [SeasonalRollingMean(season, w, min_samples=1) for w in SEASONAL_WINDOWS]
-    freq: Any = "D" if grain == "D" else pd.offsets.Day(7)
-    return MLForecast(models={}, freq=freq, lags=lags, lag_transforms=transforms, num_threads=1)
-
-
-def _mean_name(window: int) -> str:
-    return f"rolling_mean_lag1_window_size{window}_min_samples1"
-
-
-def model_rows(table: pd.DataFrame, state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """What the boosters see of mlforecast's table: float32 features × rows, and each row's level in units.
+def model_rows(
+    sales: Sales, known: Known, row: np.ndarray, col: np.ndarray, state: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the boosters see of rows (series, column): float32 features × rows, and each row's level in units.
 
     The level is made of the row's own trailing means, so it is what was known the day before, in training as in the
     recursion. Sales enter divided by it, and as trends: ratios of a shorter mean to a longer.
     """
     grain = state["grain"]
     recent, long = LEVEL_STEPS[grain]
-    means = {w: table[_mean_name(w)].to_numpy(dtype="float64") for w in WINDOWS[grain]}
+    values = sales.at(row, col, state["sales"])
+    means = {w: values[mean_name(w)] for w in WINDOWS[grain]}
     level = (recent * means[recent] + LEAN_STEPS * means[long]) / (recent + LEAN_STEPS)
+    unit = np.maximum(level, LEAST_LEVEL)
+    out = np.empty((len(state["features"]), len(row)), dtype="float32")
     with np.errstate(invalid="ignore", divide="ignore"):
-        trends = {f"sales_trend_{short}_{long}": means[short] / means[long] for short, long in TRENDS[grain]}
-        out = np.empty((len(state["features"]), len(table)), dtype="float32")
-        for number, name in enumerate(state["features"]):
-            if name == "sales_level":
-                values = np.log1p(level)
-            elif name in trends:
-                values = np.where(np.isfinite(trends[name]), trends[name], np.nan)
-            else:
-                values = table[name].to_numpy()
-                if name in state["sales"]:
-                    values = values / np.maximum(level, LEAST_LEVEL)
-            out[number] = values
+        columns = {name: found / unit for name, found in values.items()}
+        columns |= {f"sales_trend_{short}_{long}": means[short] / means[long] for short, long in TRENDS[grain]}
+        columns["sales_level"] = np.log1p(level)
+    columns |= known.at(row, col)
+    for number, name in enumerate(state["features"]):
+        out[number] = columns[name]
+    out[~np.isfinite(out)] = np.nan
     return out, level
 
 
@@ -84,45 +61,25 @@ class FittedLightGBM(FittedBoosters):
         state = self.state
         if self.boosters is None:
             return self.no_rows(panel)
-        keep = 2 * max(*WINDOWS[state["grain"]], *LAGS[state["grain"]])
-        frame, dynamic = _frame(panel, state, horizon)
-        last = panel.history["ds"].max()
-        past = frame.loc[(frame["ds"] <= last) & (frame["ds"] > last - keep * panel.step)].reset_index(drop=True)
-        ahead = frame.loc[frame["ds"] > last, ["unique_id", "ds", *dynamic]].reset_index(drop=True)
-        forecaster, rolled = (_forecaster(state), _Rolled(self.boosters, state, groups_of(panel)))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NaN features are meant: LightGBM has its own branch for them
-            forecaster.preprocess(past, static_features=list(state["codes"]), dropna=False, validate_data=False)
-            forecaster.models = forecaster.models_ = {"yhat": rolled}
-            out = forecaster.predict(horizon, X_df=ahead if dynamic else None)
-        # A weekday that has been closed throughout stays closed; a series unsold for half a year borrows no level.
-        shut = ahead[SHUT_SHARE].to_numpy() >= SHUT_SURE
-        sold = ~out["unique_id"].isin(unsold(panel)).to_numpy()
-        rows: pd.DataFrame = out[["unique_id", "ds"]]
-        return rows.assign(yhat=np.where(shut | ~sold, 0.0, np.maximum(out["yhat"].to_numpy(), 0.0)))
-
-
-class _Rolled:
-    """mlforecast calls `predict(frame)` once a step; demand is never below zero, not inside the recursion either."""
-
-    def __init__(self, boosters: Boosters, state: dict[str, Any], groups: np.ndarray) -> None:
-        self.boosters, self.state, self.groups = boosters, state, groups
-
-    def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        x, level = model_rows(frame, self.state)
-        made = self.boosters.predict(x.T, np.where(level > LEAST_LEVEL, level, 0.0), self.groups)
-        # A closed day is rolled on as the same weekday before it, as the history's closed days are.
-        shut = frame[SHUT_SHARE].to_numpy() >= SHUT_SURE
-        same = f"lag{self.state['season']}" if f"lag{self.state['season']}" in frame.columns else "lag1"
-        return np.asarray(np.where(shut, frame[same].to_numpy(), made))
-
-
-def _frame(panel: Panel, state: dict[str, Any], horizon: int) -> tuple[pd.DataFrame, list[str]]:
-    """Demand, dynamic and static features for the history and `horizon` steps more (y is NaN there)."""
-    frame, dynamic = design(panel, state, horizon)
-    y = np.full(len(frame), np.nan)
-    y[(frame["ds"] <= panel.history["ds"].max()).to_numpy()] = carried_demand(panel, state["season"])
-    return frame.assign(y=y), dynamic
+        groups, panel = groups_of(panel), looked_at(panel, state, horizon)
+        grid = Grid.of(panel)
+        known = known_features(panel, grid, state, horizon)
+        sales = Sales.of(carried_demand(panel, grid, state["season"]), grid.first, horizon)
+        every, share = np.arange(len(grid.ids)), state["features"].index(SHUT_SHARE)
+        made = np.empty((len(every), horizon))
+        for step in range(horizon):
+            column = np.full(len(every), grid.width + step)
+            x, level = model_rows(sales, known, every, column, state)
+            ahead = self.boosters.predict(x.T, np.where(level > LEAST_LEVEL, level, 0.0), groups)
+            # A weekday that has been closed throughout stays closed; it is rolled on as the same weekday before it, as
+            # the history's closed days are.
+            shut = x[share] >= SHUT_SURE
+            made[:, step] = np.where(shut, 0.0, ahead)
+            same = np.nan_to_num(sales.back(every, column, state["season"]))
+            sales.put(grid.width + step, np.where(shut, same, ahead))
+        # A series unsold for half a year borrows no level.
+        made[np.isin(grid.ids, unsold(panel))] = 0.0
+        return horizon_frame(panel, horizon, grid.ids).assign(yhat=np.maximum(made, 0.0).ravel())
 
 
 class LightGBM:
@@ -138,42 +95,44 @@ class LightGBM:
         grid = Grid.of(panel)
         state = feature_state(panel, grid, horizon=spec.horizon, season=spec.season_length)
         state |= {"longest": panel.days, "params": dict(spec.params.get(NAME, {})), "seed": spec.seed}
-        usable = self._usable(panel)
+        usable = self._usable(panel, grid)
         lesson = self._lesson(panel, grid, state, usable)
         return FittedLightGBM.learn(lesson, state, panel, spec, observed=bool(usable.any()))
 
     @staticmethod
     def _lesson(panel: Panel, grid: Grid, state: dict[str, Any], usable: np.ndarray) -> Lesson:
-        frame, dynamic = _frame(panel, state, 0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            table = _forecaster(state).preprocess(
-                frame, static_features=list(state["codes"]), dropna=False, validate_data=False
-            )
-        known = {"unique_id", "ds", "y", *dynamic, *state["codes"]}
-        state["sales"] = [str(c) for c in table.columns if c not in known]
+        """What is learned of the usable rows of the history. It adds the features' names to the state."""
+        known = known_features(panel, grid, state, 0)
+        sales = Sales.of(carried_demand(panel, grid, state["season"]), grid.first, 0)
+        state["sales"] = sales_names(state)
         trends = [f"sales_trend_{short}_{long}" for short, long in TRENDS[state["grain"]]]
-        state["features"] = [*state["sales"], *trends, "sales_level", *dynamic, *state["codes"]]
-        x, level = model_rows(table, state)
+        state["features"] = [*state["sales"], *trends, "sales_level", *known.dynamic, *state["codes"]]
         closed = panel.history["closed"].to_numpy()
-        usable = usable & (~closed | (table[SHUT_SHARE].to_numpy() >= SHUT_LEARNED)) & (level > LEAST_LEVEL)
-        units = np.where(closed, 0.0, table["y"].to_numpy())
+        shut = known.columns[SHUT_SHARE][grid.row, grid.col]
+        rows = np.flatnonzero(usable & (~closed | (shut >= SHUT_LEARNED)))
+        group = groups_of(panel)
+        kept, counts = chosen_rows(
+            grid.ids[grid.row[rows]], grid.numbers(grid.col[rows]), group[grid.row[rows]], state["grain"]
+        )
+        rows = rows[kept]
+        row, col = grid.row[rows], grid.col[rows]
+        x, level = model_rows(sales, known, row, col, state)
+        units = np.where(closed[rows], 0.0, sales.demand[row, col])
         lesson = Lesson(
             x=x,
             names=state["features"],
             target=np.minimum(units / np.maximum(level, LEAST_LEVEL), CUT),
             level=level,
-            day=grid.col,
-            group=groups_of(panel)[grid.row],
+            day=col,
+            group=group[row],
+            counts=counts,
         )
-        return lesson.only(usable)
+        return lesson.only(level > LEAST_LEVEL)
 
     @staticmethod
-    def _usable(panel: Panel) -> np.ndarray:
+    def _usable(panel: Panel, grid: Grid) -> np.ndarray:
         """Rows to learn from: observed, and with at least one step of history before them."""
-        history = panel.history
-        first = history["unique_id"].ne(history["unique_id"].shift())
-        return (~history["censored"] & ~first).to_numpy()
+        return np.asarray(~panel.history["censored"].to_numpy() & (grid.col > grid.first[grid.row]))
 
     def load(self, directory: Path) -> FittedLightGBM:
         """Read what the fit saved."""

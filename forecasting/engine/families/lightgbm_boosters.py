@@ -31,6 +31,9 @@ DEFAULTS: dict[str, Any] = {
     "lambda_l2": 1.0,
     "num_threads": 1,
     "weight_power": 0.5,
+    "trial_rounds": 40,
+    "trial_rows": 40_000,
+    "trial_bias": 0.02,
 }
 MANY_ROWS = 100_000
 MANY: dict[str, Any] = {
@@ -38,25 +41,31 @@ MANY: dict[str, Any] = {
     "rounds": 100,
     "learning_rate": 0.07,
     "num_leaves": 31,
+    "min_data_in_leaf": 100,
     "feature_fraction": 0.4,
+    "bin_construct_sample_cnt": 20_000,
+    "trial_rounds": 40,
+    "trial_rows": 25_000,
+    "trial_bias": 0.03,
 }
-"""From so many rows on, trees may be larger, and fewer of them do: half the time, and more accurate there."""
-OWN = ("rounds", "weight_power")
+"""Of a history of so many rows, trees may be larger, and fewer of them do."""
+OWN = ("rounds", "weight_power", "trial_rounds", "trial_rows", "trial_bias")
 ALL, FREQUENT, SPARSE = "all", "frequent", "sparse"
 SPARSE_CLASSES = (DemandClass.INTERMITTENT.value, DemandClass.LUMPY.value)
 GROUP_ROWS = 5000
 """A group of its own needs so many rows."""
 TWEEDIE, LOG = "tweedie", "log"
-TRIAL_ROUNDS, TRIAL_RATE, TRIAL_ROWS = 40, 0.1, 40_000
-LEAST_GAIN, MOST_BIAS = 0.01, 0.02
-"""The log is taken where it lowers the error by this share, and moves the bias by no more than that."""
-SMEAR_RANGE = (0.5, 2.0)
+TRIAL_RATE = 0.1
+LEAST_GAIN = 0.01
+"""The log is taken where it lowers the error by this share, and moves the bias by no more than `trial_bias`."""
+SMEAR_RANGE, SMEAR_ROWS = (0.5, 2.0), 30_000
 USUAL_ROWS = 20_000
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """Rows to learn from. x: float32 features × rows; target: demand in levels; level: in units; day: its column."""
+    """Rows to learn from. x: float32 features × rows; target: demand in levels; level: in units; day: its column;
+    counts: how many rows of the history each stands for."""
 
     x: np.ndarray
     names: list[str]
@@ -64,14 +73,14 @@ class Lesson:
     level: np.ndarray
     day: np.ndarray
     group: np.ndarray
+    counts: np.ndarray
 
     def only(self, keep: np.ndarray) -> Lesson:
         """The rows of a mask."""
         if keep.all():
             return self
-        return Lesson(
-            self.x[:, keep], self.names, self.target[keep], self.level[keep], self.day[keep], self.group[keep]
-        )
+        rows = {n: getattr(self, n)[keep] for n in ("target", "level", "day", "group", "counts")}
+        return Lesson(x=self.x[:, keep], names=self.names, **rows)
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,7 @@ def fit_boosters(
     given: the spec's parameters over `DEFAULTS`; an "objective" among them is used as it is. trial_steps: the last
     steps of the history, on which the transforms are compared by boosters that have not seen them.
     """
-    params = {**DEFAULTS, **(MANY if len(lesson.target) >= MANY_ROWS else {}), **given}
+    params = {**DEFAULTS, **(MANY if lesson.counts.sum() >= MANY_ROWS else {}), **given}
     parts = {}
     for name in _separate(lesson):
         own = lesson if name == ALL else lesson.only(lesson.group == name)
@@ -192,42 +201,71 @@ def _choose(lesson: Lesson, params: Mapping[str, Any], seed: int, categorical: l
     early = ~late
     if not late.any() or early.sum() < GROUP_ROWS:
         return TWEEDIE
-    thin = max(1, int(early.sum()) // TRIAL_ROWS)
-    early &= np.cumsum(early) % thin == 0
-    learn, judge = lesson.only(early), lesson.only(late)
-    quick = {**params, "rounds": min(TRIAL_ROUNDS, int(params["rounds"])), "learning_rate": TRIAL_RATE}
+    learn, judge = (lesson.only(_every(side, int(params["trial_rows"]))) for side in (early, late))
+    rounds = min(int(params["trial_rounds"]), int(params["rounds"]))
+    quick = {**params, "rounds": rounds, "learning_rate": TRIAL_RATE}
     error, bias = {}, {}
-    actual = (judge.level * judge.target).sum()
+    actual = (judge.counts * judge.level * judge.target).sum()
     if not actual > 0:
         return TWEEDIE
+    binned = _binned(learn, quick, categorical)
     for transform in (TWEEDIE, LOG):
-        made = _fit(learn, quick, transform, seed, categorical).predict(judge.x.T)
-        miss = judge.level * (made - judge.target)
+        made = _fit(learn, quick, transform, seed, categorical, binned).predict(judge.x.T)
+        miss = judge.counts * judge.level * (made - judge.target)
         error[transform], bias[transform] = (np.abs(miss).sum() / actual, miss.sum() / actual)
     better = error[LOG] < (1.0 - LEAST_GAIN) * error[TWEEDIE]
-    return LOG if better and abs(bias[LOG]) <= abs(bias[TWEEDIE]) + MOST_BIAS else TWEEDIE
+    return LOG if better and abs(bias[LOG]) <= abs(bias[TWEEDIE]) + float(params["trial_bias"]) else TWEEDIE
 
 
-def _fit(lesson: Lesson, params: Mapping[str, Any], transform: str, seed: int, categorical: list[str]) -> Part:
+def _every(side: np.ndarray, most: int) -> np.ndarray:
+    """Evenly spaced rows of a mask: all, or between `most` and twice as many."""
+    thin = max(1, int(side.sum()) // most)
+    return np.asarray(side & (np.cumsum(side) % thin == 0))
+
+
+def _native(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that LightGBM is given."""
+    own = {k: v for k, v in params.items() if k not in OWN}
+    return own | {"deterministic": True, "force_row_wise": True, "verbose": -1}
+
+
+def _binned(lesson: Lesson, params: Mapping[str, Any], categorical: list[str]) -> Any:
+    """The rows in bins, for boosters of either transform: `_fit` gives them their target."""
     import lightgbm as lgb
 
-    own = {k: v for k, v in params.items() if k not in OWN}
-    own |= {"seed": seed, "deterministic": True, "force_row_wise": True, "verbose": -1}
-    own["objective"] = "regression" if transform == LOG else transform
-    weight = lesson.level ** float(params["weight_power"])
-    data = lgb.Dataset(
+    weight = lesson.counts * lesson.level ** float(params["weight_power"])
+    return lgb.Dataset(
         lesson.x.T,
-        (np.log1p(lesson.target) if transform == LOG else lesson.target).astype("float32"),
+        lesson.target.astype("float32"),
         weight=(weight / weight.mean()).astype("float32"),
         feature_name=lesson.names,
         categorical_feature=categorical,
+        params=_native(params),
         free_raw_data=True,
-    )
+    ).construct()
+
+
+def _fit(
+    lesson: Lesson,
+    params: Mapping[str, Any],
+    transform: str,
+    seed: int,
+    categorical: list[str],
+    binned: Any = None,
+) -> Part:
+    """One booster. binned: the same rows from `_binned`, where they are there."""
+    import lightgbm as lgb
+
+    own = _native(params) | {"seed": seed, "objective": "regression" if transform == LOG else transform}
+    data = binned if binned is not None else _binned(lesson, params, categorical)
+    data.set_label((np.log1p(lesson.target) if transform == LOG else lesson.target).astype("float32"))
     booster = lgb.train(own, data, num_boost_round=int(params["rounds"]))
     # The text that will be stored is what predicts from now on, so that a reload cannot differ.
     stored = lgb.Booster(model_str=booster.model_to_string())
     smear = 1.0
     if transform == LOG:
-        made = (lesson.level * np.expm1(stored.predict(lesson.x.T, num_threads=1))).sum()
-        smear = float(np.clip((lesson.level * lesson.target).sum() / made, *SMEAR_RANGE)) if made > 0 else 1.0
+        some = lesson.only(_every(np.ones(len(lesson.target), dtype=bool), SMEAR_ROWS))
+        size = some.counts * some.level
+        made = (size * np.expm1(stored.predict(some.x.T, num_threads=1))).sum()
+        smear = float(np.clip((size * some.target).sum() / made, *SMEAR_RANGE)) if made > 0 else 1.0
     return Part(stored, transform, smear)

@@ -16,10 +16,11 @@ import pandas as pd
 from forecasting.engine.families.base import Fitted, horizon_frame
 from forecasting.engine.families.lightgbm_boosters import CUT, Lesson, groups_of
 from forecasting.engine.families.lightgbm_fitted import FittedBoosters
+from forecasting.engine.families.lightgbm_rows import chosen_rows
 from forecasting.engine.features_direct import SHUT_SHARE, Facts, Rows, features, gather_facts
 from forecasting.engine.features_grid import Grid
-from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state, steps_ahead
-from forecasting.engine.panel import STEP_DAYS, Panel
+from forecasting.engine.features_known import SHUT_LEARNED, SHUT_SURE, feature_state, looked_at, steps_ahead
+from forecasting.engine.panel import Panel
 from forecasting.engine.types import ModelSpec
 
 NAME = "lightgbm_direct"
@@ -34,13 +35,14 @@ class FittedDirect(FittedBoosters):
         """Forecast `horizon` steps after the panel's last day, all at once; columns unique_id, ds, yhat."""
         if self.boosters is None:
             return self.no_rows(panel)
-        facts = gather_facts(panel, self.state, horizon)
+        groups = groups_of(panel)
+        facts = gather_facts(looked_at(panel, self.state, horizon), self.state, horizon)
         series, ahead = np.arange(len(facts.grid.ids)), np.arange(1, horizon + 1)
         origin = np.full(len(series) * horizon, facts.grid.width - 1)
         rows = Rows(np.repeat(series, horizon), origin, np.tile(ahead, len(series)))
         x, names = features(facts, rows, horizon)
         level = np.nan_to_num(facts.level[:, -1], nan=self.state["overall_level"])[rows.series]
-        made = self.boosters.predict(x.T, level, groups_of(panel)[rows.series])
+        made = self.boosters.predict(x.T, level, groups[rows.series])
         # A weekday that has been closed throughout stays closed; a series unsold for half a year has the level 0.
         shut = x[names.index(SHUT_SHARE)] >= SHUT_SURE
         out = horizon_frame(panel, horizon, facts.grid.ids)
@@ -68,7 +70,11 @@ class LightGBMDirect:
         """What is learned; the facts behind it are let go of. It adds the features' names and the overall level."""
         horizon: int = state["horizon"]
         facts = gather_facts(panel, state, 0)
-        rows = training_rows(facts, horizon, state["grain"])
+        rows, group = training_rows(facts, horizon), groups_of(panel)
+        kept, counts = chosen_rows(
+            facts.grid.ids[rows.series], facts.grid.numbers(rows.day), group[rows.series], state["grain"]
+        )
+        rows = rows[kept]
         x, state["features"] = features(facts, rows, horizon)
         last = facts.level[:, -1]
         state["overall_level"] = float(np.median(last[last > 0])) if (last > 0).any() else 1.0
@@ -80,7 +86,8 @@ class LightGBMDirect:
             target=np.minimum(facts.demand[rows.series, rows.day] / level, CUT),
             level=level,
             day=rows.day,
-            group=groups_of(panel)[rows.series],
+            group=group[rows.series],
+            counts=counts,
         ).only(keep)
 
     def load(self, directory: Path) -> FittedDirect:
@@ -88,12 +95,11 @@ class LightGBMDirect:
         return FittedDirect.load(directory)
 
 
-def training_rows(facts: Facts, horizon: int, grain: str) -> Rows:
+def training_rows(facts: Facts, horizon: int) -> Rows:
     """Every observed day of every series, each from one origin before it at which the series had a level."""
     grid = facts.grid
     series, day = np.nonzero(np.isfinite(facts.demand))
-    number = (grid.last - pd.Timestamp(0)).days // STEP_DAYS[grain] - (grid.width - 1 - day)
-    h = steps_ahead(grid.ids[series], number, horizon)
+    h = steps_ahead(grid.ids[series], grid.numbers(day), horizon)
     origin = day - h
     known = origin >= grid.first[series]
     known[known] = facts.level[series[known], origin[known]] > 0

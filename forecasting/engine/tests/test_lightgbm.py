@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 
 from forecasting.engine.errors import MissingRegressor
-from forecasting.engine.families import get_family
+from forecasting.engine.families import get_family, lightgbm_rows
 from forecasting.engine.families import lightgbm_boosters as boosters
 from forecasting.engine.families.lightgbm import LightGBM
 from forecasting.engine.families.lightgbm_boosters import FREQUENT, LOG, SPARSE, TWEEDIE, Lesson, fit_boosters
 from forecasting.engine.features_grid import Grid
 from forecasting.engine.features_known import feature_state
+from forecasting.engine.features_rolled import Sales, sales_names
 from forecasting.engine.panel import Panel, build_panel
-from forecasting.engine.tests.conftest import demand_rows, make_panel, statics
+from forecasting.engine.tests.conftest import START, demand_rows, make_panel, statics
 from forecasting.engine.tests.test_lightgbm_direct import HORIZON, LAST, QUICK, full_panel, full_rows
 from forecasting.engine.types import ModelSpec, RegressorSet
 
@@ -114,6 +115,53 @@ def test_closed_weekday__stays_closed_and_the_other_days_are_not_lowered():
     assert (made.loc[~sunday].groupby("unique_id")["yhat"].mean() / usual).dropna().between(0.8, 1.25).all()
 
 
+@pytest.mark.parametrize("last", [25, 139], ids=["short", "long"])
+def test_sales__lags_and_statistics__those_of_mlforecast(last):
+    """Also of the steps after the history, after values were put in for the steps before them."""
+    from mlforecast import MLForecast
+    from mlforecast.lag_transforms import RollingMean, RollingStd, SeasonalRollingMean
+
+    rows = demand_rows(5, last + 1).sort_values(["unique_id", "ds"])
+    rows = rows.loc[(rows["unique_id"] != 2) | (rows["ds"] > START + pd.Timedelta(days=9))]
+    state = {"grain": "D", "season": 7, "longest": last}
+    known = make_panel(rows)
+    grid, names, ahead = Grid.of(known), sales_names(state), 3
+    cut = grid.width - ahead
+    matrix = grid.matrix(known.history["y"], 0.0)
+    sales = Sales.of(matrix[:, :cut], np.minimum(grid.first, cut), ahead)
+    for column in range(cut, grid.width):
+        sales.put(column, matrix[:, column])
+    made = sales.at(grid.row, grid.col, names)
+    shown = MLForecast(
+        models={},
+        freq="D",
+        lags=[int(name[3:]) for name in names if name.startswith("lag")],
+        lag_transforms={
+            1: [*(RollingMean(w, min_samples=1) for w in (7, 28, 91, 182)), RollingStd(28, min_samples=2)],
+            7: [SeasonalRollingMean(7, w, min_samples=1) for w in (4, 8)],
+        },
+    ).preprocess(known.history[["unique_id", "ds", "y"]], static_features=[], dropna=False)
+    assert list(made) == names and set(names) == set(shown.columns) - {"unique_id", "ds", "y"}
+    for name in names:
+        np.testing.assert_allclose(made[name], shown[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_rows__more_than_a_booster_needs__recent_ones_stay_and_each_age_keeps_its_weight(monkeypatch):
+    monkeypatch.setattr(lightgbm_rows, "MOST_ROWS", 6000)
+    ids, day = (m.ravel() for m in np.meshgrid(np.arange(60), 19000 + np.arange(400), indexing="ij"))
+    group = np.where(ids < 55, FREQUENT, SPARSE)
+    kept, counts = lightgbm_rows.chosen_rows(ids, day, group, "D")
+    often = group[kept] == FREQUENT
+    assert (~often).sum() == 5 * 400 and (counts[~often] == 1.0).all()
+    assert abs(often.sum() - 6000) < 300 and abs(counts[often].sum() - 55 * 400) < 1500
+    age = 19399 - day[kept]
+    shares = [np.bincount(age[often], minlength=400)[a : a + 50].sum() / (55 * 50) for a in (0, 100, 350)]
+    assert shares[0] > 1.5 * shares[1] > 2 * shares[2] > 0
+    some = ids < 30  # what is kept of a series is decided by its own days, and by how many rows there are beside it
+    alone, _ = lightgbm_rows.chosen_rows(ids[some], day[some], group[some], "D")
+    assert set(kept[ids[kept] < 30].tolist()) <= set(np.flatnonzero(some)[alone].tolist())
+
+
 def made_up(noise: float, zeros: float, seed: int = 3) -> Lesson:
     """Rows whose target is skewed around a mean that one feature tells; days 0 to 99."""
     rng = np.random.default_rng(seed)
@@ -122,7 +170,7 @@ def made_up(noise: float, zeros: float, seed: int = 3) -> Lesson:
     mean = np.exp(0.3 * feature[0])
     target = mean * np.exp(rng.normal(-(noise**2) / 2, noise, count)) * (rng.random(count) >= zeros) / (1 - zeros)
     group = np.where(np.arange(count) % 2 == 0, FREQUENT, SPARSE)
-    return Lesson(feature, ["a", "b", "c"], target, np.full(count, 10.0), np.arange(count) % 100, group)
+    return Lesson(feature, ["a", "b", "c"], target, np.full(count, 10.0), np.arange(count) % 100, group, np.ones(count))
 
 
 def test_log_transform__skewed_demand__total_is_not_biased():

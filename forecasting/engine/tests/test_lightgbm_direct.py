@@ -69,7 +69,7 @@ def fitted(panel: Panel) -> FittedDirect:
 def test_features__sales_and_stock_after_each_rows_origin_changed__not_one_feature_changes(panel, fitted):
     """Each row is made again with everything after its own origin changed: y, its marks, what is only historic."""
     facts = gather_facts(panel, fitted.state, HORIZON)
-    rows = training_rows(facts, HORIZON, "D")
+    rows = training_rows(facts, HORIZON)
     before, names = features(facts, rows, HORIZON)
     assert {
         "sales_mean_28",
@@ -107,7 +107,7 @@ def test_features__plan_after_the_horizon_changed__not_one_feature_changes(rows,
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     # A training row of origin o may use the plan up to o + horizon, and nothing behind it.
     facts = gather_facts(panel, fitted.state, HORIZON)
-    learned = training_rows(facts, HORIZON, "D")
+    learned = training_rows(facts, HORIZON)
     made, names = features(facts, learned, HORIZON)
     until = made[names.index("is_promotional_until")]
     planned = facts.until["is_promotional_until"][learned.series, learned.day]

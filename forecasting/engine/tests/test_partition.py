@@ -15,7 +15,7 @@ from forecasting.engine.backtest import backtest, rolling_origins
 from forecasting.engine.errors import PartitionViolation
 from forecasting.engine.features_grid import Grid
 from forecasting.engine.features_known import feature_state
-from forecasting.engine.features_recursive import design
+from forecasting.engine.features_recursive import known_features
 from forecasting.engine.fitted import FittedModel
 from forecasting.engine.fitting import fit
 from forecasting.engine.panel import build_panel
@@ -87,17 +87,19 @@ def test_holdout__weekly_origins__horizon_capped_at_its_end(window, holdout):
 def test_historic_only__enters_as_a_lag_of_at_least_the_horizon():
     rows = demand_rows(4, 90).assign(stock=lambda f: f["y"] * 7.0)
     panel = build_panel(rows, static=statics(4), regressors=RegressorSet(historic_only=("stock",)))
-    features, names = design(panel, feature_state(panel, Grid.of(panel), horizon=14, season=7), 0)
-    assert "stock_lag14" in names and "stock" not in features.columns
-    one = features.loc[features["unique_id"] == 1, "stock_lag14"].to_numpy()
+    grid = Grid.of(panel)
+    features = known_features(panel, grid, feature_state(panel, grid, horizon=14, season=7), 0)
+    assert "stock_lag14" in features.dynamic and "stock" not in features.dynamic
+    one = features.columns["stock_lag14"][0]
     known = panel.history.loc[panel.history["unique_id"] == 1, "stock"].to_numpy()
     assert np.array_equal(one[14:], known[: len(one) - 14])
 
 
 def test_undeclared_regressor__never_a_feature():
     panel = make_panel(demand_rows(4, 90).assign(leak=lambda f: f["y"]))
-    _, names = design(panel, feature_state(panel, Grid.of(panel), horizon=14, season=7), 0)
-    assert not {"leak", "promo", "unit_price"} & set(names)
+    grid = Grid.of(panel)
+    features = known_features(panel, grid, feature_state(panel, grid, horizon=14, season=7), 0)
+    assert not {"leak", "promo", "unit_price"} & set(features.dynamic)
     assert "leak" not in panel.history.columns
 
 
