@@ -94,13 +94,13 @@ def carried_demand(panel: Panel, grid: Grid, season: int) -> np.ndarray:
     """
     demand = _told(panel, grid)
     if not np.isnan(demand[grid.row, grid.col]).any():
-        return np.nan_to_num(demand, copy=False)
+        return np.asarray(np.nan_to_num(demand, copy=False))
     same = np.empty_like(demand)
     for phase in range(season):
         same[:, phase::season] = last_known(demand[:, phase::season])
     filled = np.where(np.isfinite(demand), demand, same)
     filled = np.where(np.isfinite(filled), filled, last_known(filled))
-    return np.nan_to_num(filled, copy=False)
+    return np.asarray(np.nan_to_num(filled, copy=False))
 
 
 def _told(panel: Panel, grid: Grid) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -132,7 +133,7 @@ def test_sales__lags_and_statistics__those_of_mlforecast(last):
     for column in range(cut, grid.width):
         sales.put(column, matrix[:, column])
     made = sales.at(grid.row, grid.col, names)
-    shown = MLForecast(
+    shown: Any = MLForecast(
         models={},
         freq="D",
         lags=[int(name[3:]) for name in names if name.startswith("lag")],
