@@ -41,6 +41,8 @@ def main(schema: str, families: str, horizon: int, *, memory: bool) -> dict[str,
             before = processor_seconds()
             seconds = timed(lambda: found.append(chain.run_chain_inline(families=chosen, horizon=horizon)))
             processor = processor_seconds() - before
+        if peak is not None:
+            processor -= peak.processor
         outcome = found[0]
         version = ModelVersion.objects.select_related("spec").get(number=outcome.version)
         return {
