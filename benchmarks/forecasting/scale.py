@@ -2,8 +2,8 @@
 
 The chain with LightGBM on synthetic panels of 1,000 and 10,000 series × 730 days, each in a process of its own; then a
 panel twice as large, to see whether memory stays flat. Peak memory is the proportional set size of that process and
-all that it started, added up and sampled every two seconds: pages that they share are counted once. The database server is
-not among them.
+all that it started, added up and sampled every two seconds: pages that they share are counted once. The database
+server is not among them.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ TEXT = (
     "The chain with LightGBM (searched: seasonal_naive and lightgbm), a horizon of 28 days, on synthetic panels: "
     "trend, weekly and yearly shape, prices, promotions, closed days, intermittent series. Each size in a process of "
     "its own. Peak memory is the proportional set size (PSS) of that process and of all that it started, added up: "
-    "pages that they share are counted once. It is sampled every two seconds; the database server is not among them. The "
-    "ratio of time is that of processor time, which suffers less from other programs; that of the clock stands beside.",
+    "pages that they share are counted once. It is sampled every two seconds; the database server is not among them. "
+    "The ratio of time is that of processor time, which suffers less from other programs; the clock stands beside it.",
 )
 
 
