@@ -55,9 +55,10 @@ docs: $(VENV)/.installed ## Documents that are made from the code
 	$(MANAGE) settings_table
 	$(MANAGE) dry_runs
 
-model-docs: demo ## The effectiveness report and a strategy cycle with its decision, from the demo's own runs
+model-docs: demo ## Effectiveness report, strategy cycle with its decision, and decision log, from the demo's own runs
 	$(MANAGE) effectiveness_report --evaluate
 	$(MANAGE) strategy_documents
+	$(MANAGE) export_decision_log
 
 lock: $(VENV)/.installed-dev ## Resolve requirements*.in again
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -68,12 +68,11 @@ def test_approval__file_damaged__is_refused_with_an_incident_and_the_champion_st
 
 
 def test_approval__storage_down__changes_nothing_and_opens_no_incident(
-    alpha: Tenant, artifact_folder: Path, client_of: Callable[..., Client]
+    alpha: Tenant, client_of: Callable[..., Client]
 ) -> None:
     request, decider = make_pending_request(), make_person("decider", Role.REVIEWER)
     before = AuditEvent.objects.count()
-    folder = Path(default_storage.path(request.candidate.artifacts.get(role="serving").path)).parent
-    target = folder / "manifest.json"
+    target = Path(default_storage.path(request.candidate.artifacts.get(role="serving").path))
     content = target.read_bytes()
     target.unlink()
     target.symlink_to(target)  # whoever opens it gets an I/O error, not "no such file"
