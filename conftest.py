@@ -44,6 +44,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """Build the public tenant and the pair ``alpha`` and ``beta`` once."""
     with django_db_blocker.unblock():
         ensure_platform()
+        if Tenant.objects.filter(schema_name="alpha").exists():  # kept from the run before by --reuse-db
+            return
         create_tenant(
             schema_name="alpha", name="Alpha", status=TenantStatus.ACTIVE, currency="EUR", time_zone="Europe/Berlin"
         )

@@ -130,6 +130,11 @@ class Env(BaseSettings):
         description="Whether a tenant's SFTP server may stand at a private, loopback or link-local address. "
         "Unset: in development yes, in production no.",
     )
+    webhook_private_addresses: bool = Field(
+        False,
+        alias="FORECOURT_WEBHOOK_PRIVATE_ADDRESSES",
+        description="Whether a tenant's webhooks may go to private, loopback, link-local or metadata addresses.",
+    )
     email_url: str | None = Field(
         None,
         alias="FORECOURT_EMAIL_URL",

@@ -182,6 +182,8 @@ UPLOAD_MAX_BYTES = ENV.upload_max_mb * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"  # beside the files: a large upload does not fill the system's own folder
 FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
 SFTP_PRIVATE_ADDRESSES = not PRODUCTION if ENV.sftp_private_addresses is None else ENV.sftp_private_addresses
+WEBHOOK_PRIVATE_ADDRESSES = ENV.webhook_private_addresses
+WEBHOOK_PLAIN_HTTP = not PRODUCTION
 KEPT_FILES_DAYS = ENV.kept_files_days
 FILE_UPLOAD_HANDLERS = [
     "ledger.uploads.LimitedUploadHandler",  # first: it stops what is too large before the others keep it

@@ -16,8 +16,14 @@ class ForecastingConfig(AppConfig):
         from forecasting import jobs  # noqa: F401  # registers the job kinds
         from forecasting.services import alarms
         from forecasting.services.demand_sink import load_demand
+        from forecasting.services.notice_mails import write_notice
+        from forecasting.webhook_events import register
         from integrations.registry import register_demand_sink
+        from tenants.models import MailKind
+        from tenants.services.mail_texts import register_writer
 
+        register()
+        register_writer(MailKind.NOTICE, write_notice)
         register_demand_sink(load_demand)
         alarms.register()
         from forecasting.schedules import register

@@ -10,5 +10,9 @@ class IntegrationsConfig(AppConfig):
     def ready(self) -> None:
         from integrations import checks, jobs  # noqa: F401  # importing registers the checks and the kinds of jobs
         from integrations.services import watching
+        from integrations.services.webhook_mail import write_disabled
+        from tenants.models import MailKind
+        from tenants.services.mail_texts import register_writer
 
         watching.register()
+        register_writer(MailKind.WEBHOOK, write_disabled)

@@ -43,6 +43,14 @@ def check(ctx: RunContext) -> dict[str, Any]:
     return perform_check(ctx=ctx)
 
 
+@job("integrations.webhook", title="Send a webhook", max_attempts=3)
+def webhook(ctx: RunContext) -> dict[str, Any]:
+    """Make one attempt to tell an endpoint; a failed one is queued again by the worker when its pause is over."""
+    from integrations.services.webhook_sending import deliver
+
+    return {"delivery": deliver(ctx=ctx, delivery_id=ctx.inputs["delivery"])}
+
+
 @job("integrations.sftp_pull", title="Pull files by SFTP", max_attempts=3)
 def sftp_pull(ctx: RunContext) -> dict[str, Any]:
     """Take what lies ready on a source's SFTP server, each file once."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission
-from django.db.models import Q
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission, User
+from django.db.models import Q, QuerySet
 
 from tenants.errors import RoleRequired
 
@@ -24,6 +24,7 @@ _EDITED: dict[Role, tuple[tuple[str, str], ...]] = {
         ("auth", "user"),
         ("integrations", "source"),
         ("integrations", "apitoken"),
+        ("integrations", "webhookendpoint"),
         ("forecasting", "gatepolicy"),
         ("ledger", "run"),
     ),
@@ -52,6 +53,11 @@ def roles_of(user: AbstractBaseUser | AnonymousUser | None) -> frozenset[Role]:
         return frozenset()
     names = set(Group.objects.filter(user__pk=user.pk).values_list("name", flat=True))
     return frozenset(role for role in Role if role.value in names)
+
+
+def people_with(*roles: Role) -> QuerySet[User]:
+    """The active people of the current schema who hold one of the roles, each once."""
+    return User.objects.filter(is_active=True, groups__name__in=[role.value for role in roles]).distinct()
 
 
 def require_role(user: AbstractBaseUser | AnonymousUser | None, *wanted: Role) -> None:

@@ -33,7 +33,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     champion = selectors.current_champion()
     beat = Heartbeat.objects.filter(schema_name=connection.schema_name).first()
     pending = list(
-        PromotionRequest.objects.filter(state=RequestState.PENDING).select_related("candidate__spec", "gate_report")
+        PromotionRequest.objects.filter(state=RequestState.PENDING).select_related("candidate").order_by("requested_at")
     )
     accuracy = (
         AccuracyRecord.objects.filter(forecast_set__published_at__isnull=False).select_related("version").first()

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from forecasting.admin.charts import Chart, pair_chart
+from forecasting.admin.glossary import explained
 from forecasting.models import GateReport
 from ledger.templatetags.forecourt import UNKNOWN, money_text, num, pct, words
 from ledger.templatetags.forecourt import day as day_text
@@ -43,20 +44,20 @@ _PARTS = {"lost_sales": "lost_sales_qty", "cost_stockout": "cost_stockout", "cos
 
 
 def gate_groups(report: GateReport, currency: str, against: str) -> list[dict[str, Any]]:
-    """The gates by scope, in the order that a business reader asks, each with readable figures."""
+    """The gates by scope, in the order that a business reader asks, failing ones first, each with readable figures."""
     spreads = report.evidence.get("bootstrap_parts") or {}
     groups = []
     for scope, title in SCOPES.items():
         rows = [_gate_row(result, currency, against) for result in report.results if result.get("scope") == scope]
         for row in rows:
             row["reason"] += _by_chance(spreads.get(_PARTS.get(row["name"], "")))
-        rows.sort(key=lambda row: row["order"])
+        rows.sort(key=lambda row: (row["passed"], row["order"]))
         if rows:
             groups.append({"title": title, "rows": rows, "failed": sum(not row["passed"] for row in rows)})
     other = [_gate_row(result, currency, against) for result in report.results if result.get("scope") not in SCOPES]
     if other:
         groups.append({"title": "Further", "rows": other, "failed": sum(not row["passed"] for row in other)})
-    return groups
+    return sorted(groups, key=lambda group: not group["failed"])
 
 
 def _gate_row(result: dict[str, Any], currency: str, against: str) -> dict[str, Any]:
@@ -71,6 +72,7 @@ def _gate_row(result: dict[str, Any], currency: str, against: str) -> dict[str, 
         "order": list(GATES).index(name) if name in GATES else len(GATES),
         "name": name,
         "question": question,
+        "explained": explained(name),
         "champion": _figure(sides["champion"], kind, currency),
         "candidate": _figure(sides["candidate"], kind, currency),
         "threshold": limit,

@@ -5,11 +5,12 @@ from forecasting.models.assignment import ChampionAssignment, Channel
 from forecasting.models.chain import Chain
 from forecasting.models.decision import Decision
 from forecasting.models.demand import Demand, KnownFuture, Series
+from forecasting.models.discussion import MailPreference, PromotionComment, PromotionNotice
 from forecasting.models.drill import DrillOutcome, RollbackDrill
 from forecasting.models.forecast import ForecastPath, ForecastSet
 from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
 from forecasting.models.hierarchy import ForecastNodePath, Level
-from forecasting.models.promotion import PROMOTION_TRANSITIONS, PromotionRequest, RequestState
+from forecasting.models.promotion import PROMOTION_TRANSITIONS, DecisionCode, PromotionRequest, RequestState
 from forecasting.models.registry import VERSION_TRANSITIONS, ModelArtifact, ModelSpec, ModelVersion, VersionStatus
 from forecasting.models.shadow import ShadowStanding, ShadowWindow, ShadowWinner
 from forecasting.models.strategy import StrategyCycle, StrategyDecision
@@ -22,6 +23,7 @@ __all__ = [
     "ChampionAssignment",
     "Channel",
     "Decision",
+    "DecisionCode",
     "Demand",
     "DrillOutcome",
     "ForecastNodePath",
@@ -32,9 +34,12 @@ __all__ = [
     "HoldoutAccess",
     "KnownFuture",
     "Level",
+    "MailPreference",
     "ModelArtifact",
     "ModelSpec",
     "ModelVersion",
+    "PromotionComment",
+    "PromotionNotice",
     "PromotionRequest",
     "RequestState",
     "RollbackDrill",

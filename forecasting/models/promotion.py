@@ -19,6 +19,33 @@ class RequestState(models.TextChoices):
     WITHDRAWN = "withdrawn", "Withdrawn"
 
 
+class DecisionCode(models.TextChoices):
+    """What a decision rests on most, for the log and for counting; the reason itself is text."""
+
+    LOWER_COST = "lower_cost", "Lower cost at an acceptable risk"
+    BETTER_FORECAST = "better_forecast", "Better forecast at the same cost"
+    FIRST_CHAMPION = "first_champion", "Good enough as a first champion"
+    WEAK_EVIDENCE = "weak_evidence", "The evidence is too weak"
+    RISK = "risk", "The risk is too high for some stores or products"
+    TIMING = "timing", "The wrong moment (season, promotion, stock-taking)"
+    DATA_DOUBT = "data_doubt", "The data that it was judged on is in doubt"
+    OTHER = "other", "Something else"
+
+
+APPROVAL_CODES = (
+    DecisionCode.LOWER_COST,
+    DecisionCode.BETTER_FORECAST,
+    DecisionCode.FIRST_CHAMPION,
+    DecisionCode.OTHER,
+)
+REJECTION_CODES = (
+    DecisionCode.WEAK_EVIDENCE,
+    DecisionCode.RISK,
+    DecisionCode.TIMING,
+    DecisionCode.DATA_DOUBT,
+    DecisionCode.OTHER,
+)
+
 PROMOTION_TRANSITIONS: dict[str, frozenset[str]] = {
     RequestState.PENDING: frozenset(
         {RequestState.APPROVED, RequestState.REJECTED, RequestState.LAPSED, RequestState.WITHDRAWN}
@@ -61,6 +88,7 @@ class PromotionRequest(models.Model):
     decided_by_name = models.CharField(max_length=150, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
     decision_reason = models.TextField(blank=True)
+    decision_code = models.CharField(max_length=20, choices=DecisionCode, blank=True)
 
     class Meta:
         ordering = ["-requested_at"]

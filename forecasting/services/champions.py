@@ -22,6 +22,7 @@ from forecasting.models import (
 )
 from forecasting.models.assignment import AssignmentKind
 from forecasting.models.registry import TrainingMode
+from forecasting.services.announcing import announce_assignment
 from forecasting.services.policy import lock_decisions
 from ledger.errors import RunAlreadyLive
 from ledger.services import runs
@@ -118,6 +119,7 @@ def assign(
             **({"details": details} if details else {}),
         },
     )
+    announce_assignment(assignment=assignment, displaced=current, actor=actor)
     return assignment
 
 

@@ -22,6 +22,7 @@ from forecasting.models import (
     PROMOTION_TRANSITIONS,
     ChampionAssignment,
     Channel,
+    DecisionCode,
     GatePolicy,
     GateReport,
     ModelVersion,
@@ -30,14 +31,17 @@ from forecasting.models import (
     VersionStatus,
 )
 from forecasting.models.assignment import AssignmentKind
+from forecasting.models.promotion import APPROVAL_CODES, REJECTION_CODES
 from forecasting.selectors_shadow import cited
 from forecasting.services import champions
+from forecasting.services.announcing import announce
 from forecasting.services.decision_clock import decision_time
 from forecasting.services.policy import active_policy, body_of, clean_reason, lock_decisions
 from forecasting.services.promotion_evidence import (
     PROMOTABLE,
     evidence_hash,
     newest_report,
+    require_code,
     require_eligible,
     stale_reason,
     why_stale,
@@ -144,14 +148,18 @@ def _not_rejected_before(candidate: ModelVersion, channel: str, bound: str) -> N
         )
 
 
-def approve_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason: str) -> ChampionAssignment:
+def approve_promotion(
+    *, request_id: int, actor: AbstractBaseUser | None, reason: str, code: str = DecisionCode.OTHER
+) -> ChampionAssignment:
     """Make the request's candidate champion: state, role, evidence and gates are checked again under lock, here.
 
     Needs an active reviewer other than the requester; no superuser, flag or system call is exempt. Raises
-    ``RoleRequired``, ``CannotActOnOwnRequest``, ``ReasonMissing``, ``RequestNotFound``, ``RequestNotPending``,
-    ``RequestLapsed`` (the lapse itself is kept), ``PromotionNotEligible``; ``ArtifactCorrupt`` where the bytes in the
-    storage are not what was registered (an incident is opened, the request goes on waiting), ``StorageUnavailable``.
+    ``RoleRequired``, ``CannotActOnOwnRequest``, ``ReasonMissing``, ``DecisionCodeUnknown``, ``RequestNotFound``,
+    ``RequestNotPending``, ``RequestLapsed`` (the lapse itself is kept), ``PromotionNotEligible``; ``ArtifactCorrupt``
+    where the bytes in the storage are not what was registered (an incident is opened, the request goes on waiting),
+    ``StorageUnavailable``.
     """
+    require_code(code, APPROVAL_CODES)
     with transaction.atomic():
         request, _, _ = _to_decide(request_id, actor, reason, "approve")
         candidate, holds = request.candidate, stale_reason(request, decision_time()) is None
@@ -163,7 +171,7 @@ def approve_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason
         if stale is None:
             require_eligible(request.gate_report)
             _require_operations(request)
-            _close(request, RequestState.APPROVED, actor=reviewer, reason=said)
+            _close(request, RequestState.APPROVED, actor=reviewer, reason=said, code=code)
             assignment = champions.assign(
                 version=request.candidate,
                 kind=_assignment_kind(request),
@@ -173,7 +181,7 @@ def approve_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason
                 reason=said,
                 actor=reviewer,
             )
-            _record("promotion.approved", reviewer, request, {"reason": said})
+            _record("promotion.approved", reviewer, request, {"reason": said, "code": code})
             return assignment
         _lapse(request, stale)
     raise RequestLapsed(request.pk, stale)  # outside of the transaction, so that the lapse is kept
@@ -202,14 +210,17 @@ def _require_operations(request: PromotionRequest) -> None:
     raise PromotionNotEligible(request.candidate.label, why, ["operations"])
 
 
-def reject_promotion(*, request_id: int, actor: AbstractBaseUser | None, reason: str) -> PromotionRequest:
+def reject_promotion(
+    *, request_id: int, actor: AbstractBaseUser | None, reason: str, code: str = DecisionCode.OTHER
+) -> PromotionRequest:
     """Say no; the champion stays. Needs and raises what approval does, and a lapsed request cannot be rejected."""
+    require_code(code, REJECTION_CODES)
     with transaction.atomic():
         request, reviewer, said = _to_decide(request_id, actor, reason, "reject")
         stale = stale_reason(request, decision_time())
         if stale is None:
-            _close(request, RequestState.REJECTED, actor=reviewer, reason=said)
-            _record("promotion.rejected", reviewer, request, {"reason": said})
+            _close(request, RequestState.REJECTED, actor=reviewer, reason=said, code=code)
+            _record("promotion.rejected", reviewer, request, {"reason": said, "code": code})
             return request
         _lapse(request, stale)
     raise RequestLapsed(request.pk, stale)
@@ -291,15 +302,18 @@ def _require_pending(request: PromotionRequest) -> None:
         raise RequestNotPending(request.pk, request.get_state_display().lower(), request.decided_by_name)
 
 
-def _close(request: PromotionRequest, state: str, *, actor: AbstractBaseUser | None, reason: str) -> None:
+def _close(
+    request: PromotionRequest, state: str, *, actor: AbstractBaseUser | None, reason: str, code: str = ""
+) -> None:
     if state not in PROMOTION_TRANSITIONS[request.state]:
         raise RequestNotPending(request.pk, request.get_state_display().lower(), request.decided_by_name)
     request.state = state
     request.decided_by_id = actor.pk if actor is not None else None
     request.decided_by_name = actor_name(actor)
     request.decided_at = decision_time()
-    request.decision_reason = reason
-    request.save(update_fields=["state", "decided_by", "decided_by_name", "decided_at", "decision_reason"])
+    request.decision_reason, request.decision_code = reason, code
+    decided = ["state", "decided_by", "decided_by_name", "decided_at", "decision_reason", "decision_code"]
+    request.save(update_fields=decided)
     _touch_pending()
 
 
@@ -329,6 +343,7 @@ def _record(event: str, actor: AbstractBaseUser | None, request: PromotionReques
         "requested_by": request.requested_by_name,
     }
     record(event=event, actor=actor, subject=request, data={**facts, **data})
+    announce(event=event, request=request, actor=actor)
 
 
 __all__ = [

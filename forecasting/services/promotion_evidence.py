@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from forecasting.engine.gates import ELIGIBLE
 from forecasting.engine.types import canonical_json, sha256_text
 from forecasting.errors import PromotionNotEligible
+from forecasting.errors_promotion import DecisionCodeUnknown
 from forecasting.models import (
     GatePolicy,
     GateReport,
@@ -52,6 +54,12 @@ def _version_facts(version: ModelVersion, files: list[tuple[int, str, str, str]]
     }
 
 
+def require_code(code: str, allowed: Sequence[str]) -> None:
+    """Raise ``DecisionCodeUnknown`` where ``code`` is none of the reasons of this decision."""
+    if code not in allowed:
+        raise DecisionCodeUnknown(code, allowed)
+
+
 def require_eligible(report: GateReport) -> None:
     """Both the stored verdict and every stored gate must say yes; no gates at all is a no."""
     failing = [result["name"] for result in report.results if result.get("passed") is not True]
@@ -79,7 +87,8 @@ def stale_reason(request: PromotionRequest, now: datetime) -> str | None:
         return f"it was not decided by {request.expires_at:%Y-%m-%d %H:%M} UTC."
     if candidate.status not in PROMOTABLE:
         return f"{candidate.label} is {candidate.status}."
-    champion, policy = champions.champion_version(request.channel), active_policy()
+    champion = champions.champion_version(request.channel)
+    policy = report.policy if report.policy.is_active else active_policy()
     if request.champion_id != (champion.pk if champion is not None else None):
         before = request.champion.label if request.champion is not None else "no champion"
         if champion is not None and request.champion is not None and champion.spec_id == request.champion.spec_id:
@@ -90,7 +99,8 @@ def stale_reason(request: PromotionRequest, now: datetime) -> str | None:
         return f"the champion is {champion.label if champion is not None else 'gone'}; it was judged against {before}."
     if report.policy_id != policy.pk:
         return f"the gate policy is v{policy.version}; it was judged under v{report.policy.version}."
-    newest = newest_report(candidate)
+    known = getattr(request, "newest_report_id", None) == report.pk  # read with the request, for a page
+    newest = report if known else newest_report(candidate)
     if newest is None or (newest.verdict, newest.results) != (report.verdict, report.results):
         return f"{candidate.label} was judged again, with other results."
     if request.evidence_hash != evidence_hash(candidate=candidate, champion=champion, policy=policy, report=report):

@@ -28,9 +28,12 @@ from integrations.models import (
     RejectedRow,
     SftpConnection,
     Source,
+    WebhookDelivery,
 )
 from integrations.services.drafts import create_draft
 from integrations.services.tokens import issue_token
+from integrations.services.webhook_sending import send_test
+from integrations.services.webhooks import create_endpoint
 from ledger.models import Run
 from tenants.roles import Role
 
@@ -48,6 +51,7 @@ class World:
     failed: Run
     onboarding: OnboardingDraft
     cycle: StrategyCycle
+    hook: WebhookDelivery
 
     @property
     def analyst(self) -> User:
@@ -94,7 +98,15 @@ def make_world(series_count: int = 6) -> World:
     )  # fmt: skip
     make_drill()
     cycle = make_cycle(by=people[Role.ANALYST])
-    return World(people, pending, token, batch, draft, running, failed, onboarding, cycle)
+    hook = _hook(people[Role.TENANT_ADMIN])
+    return World(people, pending, token, batch, draft, running, failed, onboarding, cycle, hook)
+
+
+def _hook(admin: User) -> WebhookDelivery:
+    endpoint, _ = create_endpoint(
+        name="Ordering", url="https://hooks.example.com/forecourt?key=abc", events=["promotion.approved"], actor=admin
+    )
+    return send_test(endpoint_id=endpoint.pk, actor=admin)
 
 
 def _runs() -> tuple[Run, Run]:

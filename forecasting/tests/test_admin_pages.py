@@ -34,7 +34,7 @@ from tenants.models import Invitation, Tenant
 from tenants.roles import Role
 from tenants.services.invitations import create_invitation
 
-ADMIN_ONLY = {"auth.user", "integrations.onboardingdraft"}  # only a tenant admin sees people and begun onboardings
+ADMIN_ONLY = {"auth.user", "integrations.onboardingdraft", "integrations.webhookendpoint"}  # a tenant admin alone sees
 MAY_ADD = {
     (label, Role.TENANT_ADMIN) for label in ("integrations.apitoken", "integrations.sftpconnection", *ADMIN_ONLY)
 }
@@ -81,6 +81,10 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "integrations_driftitem_discard": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_add": frozenset({Role.TENANT_ADMIN}),
     "integrations_apitoken_revoke": frozenset({Role.TENANT_ADMIN}),
+    **{
+        f"integrations_webhookendpoint_{action}": frozenset({Role.TENANT_ADMIN})
+        for action in ("add", "settings", "rotate", "switch", "test", "delivery", "again")
+    },
     "auth_user_invite": frozenset({Role.TENANT_ADMIN}),
     "auth_user_invitations": frozenset({Role.TENANT_ADMIN}),
     "auth_user_invite_again": frozenset({Role.TENANT_ADMIN}),
@@ -91,6 +95,8 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "ledger_run_resume": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_promotionrequest_decide": frozenset(Role),
     "forecasting_promotionrequest_withdraw": frozenset(Role),
+    "forecasting_promotionrequest_comment": frozenset(Role),
+    "forecasting_promotionrequest_mails": frozenset(Role),
     **{
         f"integrations_onboardingdraft_{step}": frozenset({Role.TENANT_ADMIN})
         for step in (
@@ -133,6 +139,7 @@ def _url(name: str, world: World) -> str:
         "export",
         "compare",
         "served",
+        "mails",
     )
     if action in alone:
         return reverse(f"admin:{name}")
@@ -145,10 +152,11 @@ def _url(name: str, world: World) -> str:
         "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
         "rejectedrow": RejectedRow.objects.earliest("pk"), "sftpconnection": SftpConnection.objects.get(),
         "rollbackdrill": RollbackDrill.objects.get(),
-        "driftitem": DriftItem.objects.get(),
+        "webhookendpoint": world.hook.endpoint, "driftitem": DriftItem.objects.get(),
         "user": Invitation.objects.filter(schema_name="alpha").earliest("pk"),
     }[model]  # fmt: skip
-    return reverse(f"admin:{name}", args=[found.pk])
+    of_delivery = model == "webhookendpoint" and action in ("delivery", "again")
+    return reverse(f"admin:{name}", args=[found.pk, world.hook.pk] if of_delivery else [found.pk])
 
 
 def _model_pages() -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Admin of sources, their connections, contracts, deliveries, rows, changed columns, incidents and API tokens."""
+"""Admin of sources, connections, contracts, deliveries, rows, changed columns, incidents, tokens and webhooks."""
 
 from integrations.admin import (
     batches,
@@ -11,6 +11,7 @@ from integrations.admin import (
     rejected,
     sources,
     tokens,
+    webhooks,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "rejected",
     "sources",
     "tokens",
+    "webhooks",
 ]

@@ -8,6 +8,14 @@ from integrations.models.drift import DriftItem
 from integrations.models.incident import Incident, IncidentEvent
 from integrations.models.source import Contract, Source
 from integrations.models.token import ApiToken
+from integrations.models.webhook import (
+    EndpointState,
+    SendState,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 __all__ = [
     "ApiToken",
@@ -17,12 +25,18 @@ __all__ = [
     "DeliveryFile",
     "DraftFile",
     "DriftItem",
+    "EndpointState",
     "Incident",
     "IncidentEvent",
     "IngestBatch",
     "OnboardingDraft",
     "PulledFile",
     "RejectedRow",
+    "SendState",
     "SftpConnection",
     "Source",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]

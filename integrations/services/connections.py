@@ -14,9 +14,9 @@ from integrations.models import SftpConnection, Source
 from integrations.models.connection import AfterTaking, SftpAuth
 from integrations.services.credentials import NO_SECRET, Secret, reseal, seal, unseal
 from integrations.services.delivery_life import check_takes_files
+from integrations.services.network import is_host
 from integrations.services.sftp import Target, shown_host_key
 from integrations.services.sftp_keys import fingerprint, key_text, parse_private_key, parse_public_key
-from integrations.services.sftp_network import is_host
 from ledger.errors import DomainError
 from ledger.models import Run
 from ledger.services import runs

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import paramiko
+from django.conf import settings
 from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType, IncompatiblePeer, SSHException
 
 from integrations.connection_errors import (
@@ -22,9 +23,9 @@ from integrations.connection_errors import (
     ServerUnreachable,
 )
 from integrations.services.credentials import Secret
+from integrations.services.network import Reach, connect
 from integrations.services.sftp_folder import ANSWER_SECONDS, Folder, Link
 from integrations.services.sftp_keys import check_strength, fingerprint, key_text, parse_private_key, parse_public_key
-from integrations.services.sftp_network import connect
 
 _HANDSHAKE_SECONDS = 20.0
 _GREETING_SECONDS = 60.0  # everything until the folder can be read
@@ -62,6 +63,10 @@ class _Client(paramiko.SFTPClient):  # type: ignore[misc]  # the library has no 
         return data
 
 
+def _reach() -> Reach:
+    return Reach(settings.SFTP_PRIVATE_ADDRESSES, "FORECOURT_SFTP_PRIVATE_ADDRESSES", "sftp.example.com")
+
+
 def shown_host_key(host: str, port: int) -> str:
     """The public key that the server shows, as text; nothing but the handshake is sent.
 
@@ -93,7 +98,7 @@ def session(target: Target, *, seconds: float) -> Iterator[Folder]:
 @contextmanager
 def _linked(host: str, port: int, pinned: str) -> Iterator[Link]:
     """A connection after its handshake, whose host key nobody checked yet."""
-    sock = connect(host, port)
+    sock = connect(host, port, _reach())
     transport: paramiko.Transport | None = None
     try:
         try:

@@ -28,8 +28,8 @@ from integrations.services.credentials import (
     seal,
     unseal,
 )
+from integrations.services.network import is_allowed, is_host
 from integrations.services.sftp_keys import parse_private_key
-from integrations.services.sftp_network import is_allowed, is_host
 from ledger.models import AuditEvent
 from tenants.models import Tenant
 from tenants.roles import Role
@@ -115,9 +115,8 @@ def test_private_key__weak_or_broken__is_refused_without_repeating_it() -> None:
         ("2002:7f00:1::", False), ("224.0.0.1", False), ("240.0.0.1", False), ("2606:4700::1111", True),
     ],
 )  # fmt: skip
-def test_address__in_production__only_public_ones(settings: Any, address: str, allowed: bool) -> None:
-    settings.SFTP_PRIVATE_ADDRESSES = False
-    assert is_allowed(ipaddress.ip_address(address)) is allowed
+def test_address__in_production__only_public_ones(address: str, allowed: bool) -> None:
+    assert is_allowed(ipaddress.ip_address(address), private=False) is allowed
 
 
 @pytest.mark.parametrize("text", ["sftp://x", "a/b", "a b", "user@host", "", "-x", "host:22/"])

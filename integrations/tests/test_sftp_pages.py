@@ -101,13 +101,13 @@ def test_rotate_credentials__every_tenant__a_pull_works_with_the_newest_key_alon
     tenant = db.tenant
     call_command("rotate_credentials")
     db.set_tenant(tenant)
-    assert "alpha: 1 connections encrypted anew." in capsys.readouterr().out
+    assert "alpha: 1 connections and 0 webhooks encrypted anew." in capsys.readouterr().out
     settings.CREDENTIALS_KEYS = [newest]
     server.put("sales.csv", TEXT)
     row.refresh_from_db()
     assert pull(row)["taken"] == ["sales.csv"]
     settings.CREDENTIALS_KEYS = [secrets.token_urlsafe(32)]
-    with pytest.raises(CommandError, match="1 connections could not be opened"):
+    with pytest.raises(CommandError, match="1 connections or webhooks could not be opened"):
         call_command("rotate_credentials", "alpha")
 
 

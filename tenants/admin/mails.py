@@ -61,7 +61,7 @@ class MailAdmin(ReadOnlyAdmin):
         return {
             "mail": obj,
             "state_badge": mail_badge(obj),
-            "is_about_application": obj.kind != MailKind.INVITATION,
+            "is_about_application": obj.kind in (MailKind.CONFIRM, MailKind.REJECTED),
             "can_send": request.user.has_perm("tenants.change_outgoingmail") and obj.state != MailState.DROPPED,
             "events": AuditEvent.objects.filter(subject_type=obj._meta.label, subject_id=str(obj.pk))[:10],
         }

@@ -20,6 +20,9 @@ class Heartbeat(models.Model):
     open_incidents = models.PositiveIntegerField(default=0)
     open_sev1 = models.PositiveIntegerField(default=0, help_text="Of them, those of severity 1.")
     slo_critical = models.PositiveIntegerField(default=0, help_text="SLOs that are critical now.")
+    webhooks_due_at = models.DateTimeField(
+        null=True, blank=True, db_index=True, help_text="When the next attempt of a webhook is due."
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -13,6 +13,8 @@ class MailKind(models.TextChoices):
     CONFIRM = "confirm", "Confirm your e-mail address"
     REJECTED = "rejected", "Application rejected"
     INVITATION = "invitation", "Invitation"
+    NOTICE = "notice", "Notice of a promotion"
+    WEBHOOK = "webhook", "Webhook disabled"
 
 
 class MailState(models.TextChoices):
@@ -34,7 +36,8 @@ class OutgoingMail(models.Model):
     """A mail that somebody is owed. Its text is made when it is sent, so no link lies in the database."""
 
     kind = models.CharField(max_length=12, choices=MailKind)
-    reference = models.BigIntegerField(help_text="Number of the application or invitation that it is about.")
+    reference = models.BigIntegerField(help_text="Number of what it is about, in public or in the tenant's schema.")
+    schema_name = models.CharField(max_length=63, blank=True, help_text="The tenant whose affair it is; empty: public.")
     recipient = models.EmailField(max_length=150)
     state = models.CharField(max_length=12, choices=MailState, default=MailState.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -6,11 +6,13 @@ wanted address (letters, digits, hyphens): the form is no way to send somebody a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
+from django_tenants.utils import schema_context
 
 from ledger.templatetags.forecourt import moment
 from tenants.models import (
@@ -37,11 +39,36 @@ class Written:
     text: str
 
 
+Writer = Callable[[OutgoingMail, Tenant], Written | None]
+_WRITERS: dict[str, Writer] = {}
+
+
+def register_writer(kind: MailKind, writer: Writer) -> None:
+    """Let a higher app write the mails of this kind; ``writer`` is called in the schema of the mail's tenant."""
+    _WRITERS[kind] = writer
+
+
 def write(mail: OutgoingMail) -> Written | None:
     """The mail's text, or ``None`` where what it is about is over and nobody needs it any more."""
+    if mail.kind in _WRITERS:
+        return _of_tenant(mail, _WRITERS[mail.kind])
     return {MailKind.CONFIRM: _confirm, MailKind.REJECTED: _rejected, MailKind.INVITATION: _invitation}[
         MailKind(mail.kind)
     ](mail)
+
+
+def _of_tenant(mail: OutgoingMail, writer: Writer) -> Written | None:
+    tenant = Tenant.objects.filter(schema_name=mail.schema_name).first()
+    if tenant is None or tenant.status == TenantStatus.SUSPENDED:
+        return None
+    with schema_context(tenant.schema_name):
+        return writer(mail, tenant)
+
+
+def tenant_url(schema_name: str, path: str) -> str:
+    """Address of a page on the tenant's own host."""
+    primary = Domain.objects.filter(tenant__schema_name=schema_name, is_primary=True)
+    return site_url(primary.values_list("domain", flat=True).first() or host_of(schema_name), path)
 
 
 def confirm_url(application: TenantApplication) -> str:
@@ -53,13 +80,7 @@ def confirm_url(application: TenantApplication) -> str:
 def invitation_url(invitation: Invitation) -> str:
     """Address of the page, on the tenant's own host, that sets the password."""
     token = make_token(INVITE, invitation.schema_name, invitation.pk, invitation.nonce)
-    host = (
-        Domain.objects.filter(tenant__schema_name=invitation.schema_name, is_primary=True)
-        .values_list("domain", flat=True)
-        .first()
-    )
-    path = reverse("invitation", urlconf="config.urls_tenant", args=[token])
-    return site_url(host or host_of(invitation.schema_name), path)
+    return tenant_url(invitation.schema_name, reverse("invitation", urlconf="config.urls_tenant", args=[token]))
 
 
 def _confirm(mail: OutgoingMail) -> Written | None:

@@ -27,10 +27,13 @@ _MOST_AT_ONCE = 100
 
 
 @transaction.atomic
-def post(*, kind: MailKind, reference: int, recipient: str) -> OutgoingMail:
-    """Owe ``recipient`` a mail; it is sent by a job after the caller's transaction has committed."""
+def post(*, kind: MailKind, reference: int, recipient: str, schema_name: str = "") -> OutgoingMail:
+    """Owe ``recipient`` a mail; it is sent by a job after the caller's transaction has committed.
+
+    ``schema_name`` names the tenant in whose schema the reference is, where it is not in public.
+    """
     with schema_context(get_public_schema_name()):
-        mail = OutgoingMail.objects.create(kind=kind, reference=reference, recipient=recipient)
+        mail = OutgoingMail.objects.create(kind=kind, reference=reference, recipient=recipient, schema_name=schema_name)
         _enqueue(mail)
     return mail
 

@@ -16,6 +16,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 
 from config.presence import Presence
 from config.processes import forks_end_with_parent
+from integrations.services import webhook_sending
 from ledger.services import runs
 from tenants.selectors import serving_schemas
 from tenants.services.applications import expire_due
@@ -90,10 +91,11 @@ def reap_everywhere(*, send_again: bool = False) -> int:
 
 
 def keep_promises() -> None:
-    """Send the mails whose next attempt is due, end applications that nobody confirmed in time, queue what the
-    schedules have due, and measure the service levels."""
+    """Send the mails and webhooks whose next attempt is due, end applications that nobody confirmed in time, queue what
+    the schedules have due, and measure the service levels."""
     try:
         send_due()
+        webhook_sending.send_due()
         expire_due()
         if settings.SCHEDULES:
             dispatch_due()

@@ -9,6 +9,7 @@ from django_tenants.utils import schema_context
 
 from integrations.services.connections import reencrypt_connections
 from integrations.services.credentials import check_keys
+from integrations.services.webhooks import reencrypt_webhooks
 from ledger.errors import DomainError
 from tenants.models import Tenant
 from tenants.selectors import get_tenant
@@ -31,9 +32,13 @@ class Command(BaseCommand):
         for tenant in tenants:
             with schema_context(tenant.schema_name):
                 changed, problems = reencrypt_connections()
-            self.stdout.write(f"{tenant.schema_name}: {changed} connections encrypted anew.")
+                webhooks, more = reencrypt_webhooks()
+            problems |= more
+            self.stdout.write(f"{tenant.schema_name}: {changed} connections and {webhooks} webhooks encrypted anew.")
             for name, problem in problems.items():
                 self.stderr.write(f"{tenant.schema_name}: {name}: {problem}")
             lost += len(problems)
         if lost:
-            raise CommandError(f"{lost} connections could not be opened and stay as they were.", returncode=1)
+            raise CommandError(
+                f"{lost} connections or webhooks could not be opened and stay as they were.", returncode=1
+            )
