@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from forecasting.models import DecisionCode, Demand, ForecastSet, PromotionRequest, RequestState
 from forecasting.models.promotion import APPROVAL_CODES, REJECTION_CODES
 from forecasting.selectors_review import Around
+from forecasting.services.announcing import COMMENTED
 from forecasting.services.discussion import COMMENT_CHARACTERS, COMMENTERS
 from ledger.admin.forms import PlainForm, ReasonForm
 from tenants.roles import Role
@@ -64,7 +65,7 @@ def page_facts(request: HttpRequest, promotion: PromotionRequest, near: Around) 
         "reviewers": [one for one in reviewers if not one.decided],
         "outcome": _outcome(promotion),
         "what_would_serve": _what_would_serve(promotion) if promotion.state == RequestState.PENDING else None,
-        "comments": list(promotion.comments.all()),
+        "comments": [event for event in near.timeline if event.event == COMMENTED],  # as the chain keeps them
         "may_comment": bool(near.roles & frozenset(COMMENTERS)),
         "timeline": near.timeline,
     }

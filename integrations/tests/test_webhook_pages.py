@@ -32,7 +32,7 @@ def test_webhook__added__shows_its_secret_once_and_uncached(world: World, client
     page = client.post(_url("add"), FORM)
     made = WebhookEndpoint.objects.get(name="Till")
     (secret,) = signing_secrets(made)
-    assert secret in page.content.decode() and page.headers["Cache-Control"] == "no-store"
+    assert secret in page.content.decode() and "no-store" in page.headers["Cache-Control"]
     for url in (_url("change", made.pk), _url("changelist"), _url("settings", made.pk)):
         assert secret not in client.get(url).content.decode()
 
