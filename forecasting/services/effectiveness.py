@@ -112,10 +112,11 @@ def _gate(report: GateReport) -> dict[str, Any]:
 
 
 def _realised() -> tuple[str, list[dict[str, Any]]]:
-    """Which version was measured, and its newest records."""
+    """Which version was measured on what it published, and its newest records."""
+    served = AccuracyRecord.objects.filter(forecast_set__published_at__isnull=False)
     champion = selectors.current_champion()
     version = champion.version if champion is not None else None
-    if version is None or not version.accuracy.exists():
-        newest = AccuracyRecord.objects.select_related("version__spec").first()
+    if version is None or not served.filter(version=version).exists():
+        newest = served.select_related("version__spec").first()
         version = None if newest is None else newest.version
     return ("", []) if version is None else (str(version), realised_rows(version, SETS_SHOWN))

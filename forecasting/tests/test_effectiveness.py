@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
-from forecasting.models import GateReport, HoldoutAccess
+from forecasting.models import ForecastSet, GateReport, HoldoutAccess
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.effectiveness import Effectiveness, collect
 from forecasting.services.effectiveness_text import DASH, best_single, lasting, markdown, ratio_to_best, tenant_aims
@@ -102,6 +103,8 @@ def test_collect__evaluation_gate_and_accuracy__are_those_of_the_runs(alpha: Ten
     version = train(as_of=LAST - timedelta(days=7))
     forecast_version(ctx=None, version=version, origin=LAST - timedelta(days=7))
     (measured,) = measure_accuracy(ctx=None)
+    assert collect(evaluate=False).realised == []  # it was never published
+    ForecastSet.objects.update(published_at=timezone.now())
     found = collect(evaluate=False)
     assert found.run["run"] == str(newer.run.pk) != str(older.run.pk)
     assert found.evaluation == newer.report
