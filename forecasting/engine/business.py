@@ -168,8 +168,8 @@ def path_demand(frame: pd.DataFrame, values: pd.DataFrame, policy: BusinessPolic
     first = frame.loc[frame["h"] <= steps]
     unsure = first["censored"] & ~first["closed"] if "closed" in first.columns else first["censored"]
     hidden = unsure | first["y"].isna()
-    demand = first.assign(hidden=hidden).groupby(["unique_id", "origin"], as_index=False)
-    actual = demand.agg(demand=("y", "sum"), n=("h", "size"), hidden=("hidden", "max"))
+    by = first.assign(hidden=hidden).groupby(["unique_id", "origin"])
+    actual = pd.DataFrame({"demand": by["y"].sum(), "n": by.size(), "hidden": by["hidden"].max()}).reset_index()
     actual = actual.loc[(actual["n"] == steps) & ~actual["hidden"].astype(bool)]
     economics = unit_economics(values, policy)
     return actual.drop(columns=["n", "hidden"]).merge(economics.reset_index(), on="unique_id")

@@ -155,8 +155,9 @@ class Calibration:
         keys = [k for k in ("unique_id", "origin") if k in frame.columns]
         first = frame.loc[frame["h"] <= steps]
         first = first.assign(scale=self.scale(first))
-        total = first.groupby(keys, as_index=False).agg(yhat=("yhat", "sum"), scale=("scale", "mean"), n=("h", "size"))
-        total = total.loc[total["n"] == steps].reset_index(drop=True)
+        by = first.groupby(keys)
+        total = pd.DataFrame({"yhat": by["yhat"].sum(), "scale": by["scale"].mean(), "n": by.size()})
+        total = total.loc[total["n"] == steps].reset_index()
         longest = max(int(k) for k in self.sums)
         table = self.sums[str(min(steps, longest))]
         spread = np.sqrt(steps) * total["scale"].to_numpy()
@@ -192,8 +193,8 @@ def _texts(values: pd.Series, kind: type) -> dict[str, Any]:
     return {str(int(k)): kind(v) for k, v in zip(values.index.to_numpy(), values.to_numpy(), strict=True)}
 
 
-def _curve(curve: tuple[float, float], level: np.ndarray | pd.Series) -> np.ndarray:
-    return np.asarray(np.exp(curve[0]) * np.maximum(np.asarray(level, dtype="float64"), 0.05) ** curve[1])
+def _curve(curve: tuple[float, float], level: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(curve[0]) * np.maximum(level, 0.05) ** curve[1])
 
 
 def _shape(yhat: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -205,41 +206,37 @@ def _shape(yhat: np.ndarray, level: np.ndarray) -> np.ndarray:
 def _series_scales(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, tuple[float, float]]:
     """Per series: mean absolute residual, shrunk towards what series of its level have; its mean forecast."""
     by = rows.groupby("unique_id")
-    absolute, level, n = by["absolute"].mean(), by["yhat"].mean(), by.size()
-    usable = (absolute > 0) & (level > 0)
+    level = by["yhat"].mean()
+    absolute, mean, n = by["absolute"].mean().to_numpy(), level.to_numpy(), by.size().to_numpy()
+    usable = (absolute > 0) & (mean > 0)
     curve = (float(np.log(max(absolute.mean(), 1e-6))), 0.0)
-    if usable.sum() >= 5 and level[usable].nunique() > 1:
-        fitted = np.polyfit(np.log(level[usable].clip(lower=0.05)), np.log(absolute[usable]), 1)
-        slope = float(np.clip(fitted[0], 0.0, 1.0))
-        middle = np.log(absolute[usable]).mean() - slope * np.log(level[usable].clip(lower=0.05)).mean()
-        curve = (float(middle), slope)
-    return _shrunk(absolute, level, n, curve), level, curve
+    if usable.sum() >= 5 and len(np.unique(mean[usable])) > 1:
+        x, y = np.log(np.maximum(mean[usable], 0.05)), np.log(absolute[usable])
+        slope = float(np.clip(np.polyfit(x, y, 1)[0], 0.0, 1.0))
+        curve = (float(y.mean() - slope * x.mean()), slope)
+    return pd.Series(_shrunk(absolute, mean, n, curve), index=level.index), level, curve
 
 
-def _shrunk(absolute: pd.Series, level: pd.Series, n: pd.Series, curve: tuple[float, float]) -> pd.Series:
+def _shrunk(absolute: np.ndarray, level: np.ndarray, n: np.ndarray, curve: tuple[float, float]) -> np.ndarray:
     expected = _curve(curve, level)
     own = n / (n + SHRINK)
     floor = np.maximum(absolute, 0.05 * expected)
     log = own * np.log(np.maximum(floor, 1e-6)) + (1 - own) * np.log(np.maximum(expected, 1e-6))
-    return pd.Series(np.exp(log), index=absolute.index)
+    return np.asarray(np.exp(log))
 
 
 def _held_out_scale(rows: pd.DataFrame, curve: tuple[float, float]) -> np.ndarray:
     """Scale of each residual from the series' other origins, so that a residual does not set its own scale."""
-    path = rows.groupby(["unique_id", "origin"])[["absolute", "yhat"]].agg(["sum", "size"])
-    path.columns = pd.Index(["absolute", "n", "yhat", "_"])
-    whole = path.groupby(level="unique_id")[["absolute", "n", "yhat"]].transform("sum")
-    rest = whole - path[["absolute", "n", "yhat"]]
-    alone = rest["n"] == 0
-    n = rest["n"].where(~alone, 0)
-    level = (whole["yhat"] / whole["n"]).where(alone, rest["yhat"] / rest["n"].where(~alone, 1))
-    absolute = (rest["absolute"] / rest["n"].where(~alone, 1)).where(
-        ~alone, pd.Series(_curve(curve, level), level.index)
-    )
+    by = rows.groupby(["unique_id", "origin"])
+    path = by[["absolute", "yhat"]].sum().assign(n=by.size())
+    whole = path.groupby(level="unique_id").transform("sum")
+    n, alone = (whole["n"] - path["n"]).to_numpy(), (whole["n"] == path["n"]).to_numpy()
+    some = np.where(alone, 1, n)
+    level = np.where(alone, whole["yhat"] / whole["n"], (whole["yhat"] - path["yhat"]) / some)
+    absolute = np.where(alone, _curve(curve, level), (whole["absolute"] - path["absolute"]) / some)
     sigma = _shrunk(absolute, level, n, curve)
-    by_path = rows.groupby(["unique_id", "origin"]).ngroup().to_numpy()  # numbered in the order of the groups above
-    shape = _shape(rows["yhat"].to_numpy(), level.to_numpy()[by_path])
-    return np.asarray(sigma.to_numpy()[by_path] * shape)
+    by_path = by.ngroup().to_numpy()  # numbered in the order of the groups above
+    return np.asarray(sigma[by_path] * _shape(rows["yhat"].to_numpy(), level[by_path]))
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ LIBRARIES = (
 )
 COLD_START_STEPS = {"D": 28, "W": 8}
 FORECAST_COLUMNS = ("unique_id", "ds", "h", "yhat", "lo80", "hi80", "lo95", "hi95", "family", "flags")
+
+
+@cache
+def library_versions() -> Mapping[str, str]:
+    """Versions of the libraries that fits come from; they do not change while a process lives."""
+    return {name: metadata.version(name) for name in LIBRARIES}
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ class FittedModel:
             "classes": {str(k): v for k, v in self.classes.items()},
             "ceilings": {str(k): v for k, v in self.ceilings.items()},
             "calibration": {"file": CALIBRATION, "residuals": self.calibration.residuals},
-            "libraries": {name: metadata.version(name) for name in LIBRARIES},
+            "libraries": dict(library_versions()),
             "files": dict(self.files),
         }
 

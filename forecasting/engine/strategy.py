@@ -134,6 +134,7 @@ def sweep(
     policy: BusinessPolicy,
     *,
     resamples: int = RESAMPLES,
+    steps: int = STEPS,
     week_steps: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -141,7 +142,8 @@ def sweep(
     """Judge every single family, every pair in tenths, the fitted pair and the fitted mixture.
 
     backtest: of all families of `base`. classes: index unique_id. values: as from `business.unit_values`, of the
-    training side. Raises NothingToSweep: fewer than two families or origins, or nothing sold.
+    training side. steps: of a pair's sweep, from one alone to the other alone; a divisor of ten. Raises NothingToSweep:
+    fewer than two families or origins, or nothing sold.
     """
     compared = backtest.families
     backtest = _present(backtest)
@@ -149,16 +151,16 @@ def sweep(
         backtest, classes, values, policy, grain=base.grain, week_steps=week_steps or {"D": 7, "W": 1}[base.grain]
     )
     found = _Findings(Resampler(base.seed, resamples))
-    batches = _batches(backtest)
-    steps = len(batches) + 1
+    batches = _batches(backtest, steps)
+    whole = len(batches) + 1
     for number, (batch, judged) in enumerate(_judged(ground, batches, executor)):
         found.take(batch, judged)
         if progress is not None:
-            progress(number + 1, steps, f"Judged {len(found.points)} mixtures")
+            progress(number + 1, whole, f"Judged {len(found.points)} mixtures")
     fitted = tuple(_fitted(backtest, base, classes, found))
     found.take(fitted, judge_all(ground, fitted))
     if progress is not None:
-        progress(steps, steps, "Judged the fitted weights")
+        progress(whole, whole, "Judged the fitted weights")
     refused = _refused(found.judged, backtest)
     points = tuple(
         _pointed(point, found.judged[key], backtest, base, found.figures[key], refused.get(key, ""))
@@ -167,7 +169,7 @@ def sweep(
     modes = tuple(point.key for point in points if not point.why_not and point.point.kind != PAIR)
     return Sweep(
         points=points,
-        pairs=tuple(_pairs(backtest.families)),
+        pairs=tuple(_pairs(backtest.families, steps)),
         modes=modes,
         absent=tuple(name for name in compared if name not in backtest.families),
         origins=tuple(backtest.origins),
@@ -224,27 +226,27 @@ def _single(name: str, backtest: Backtest) -> Point:
     return Point(f"{SINGLE}:{name}", SINGLE, spec_families(weights, backtest), weights)
 
 
-def _pair_key(one: str, other: str, tenth: int) -> str:
-    if tenth in (0, STEPS):
-        return f"{SINGLE}:{one if tenth else other}"
-    return f"{PAIR}:{one}:{other}:{tenth / STEPS:.1f}"
+def _pair_key(one: str, other: str, share: float) -> str:
+    if share in (0.0, 1.0):
+        return f"{SINGLE}:{one if share else other}"
+    return f"{PAIR}:{one}:{other}:{share:.1f}"
 
 
-def _pairs(families: Sequence[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _pairs(families: Sequence[str], steps: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for one, other in combinations(families, 2):
-        yield one, other, tuple(_pair_key(one, other, tenth) for tenth in range(STEPS, -1, -1))
+        yield one, other, tuple(_pair_key(one, other, step / steps) for step in range(steps, -1, -1))
 
 
-def _batches(backtest: Backtest) -> list[tuple[Point, ...]]:
+def _batches(backtest: Backtest, steps: int) -> list[tuple[Point, ...]]:
     """The fixed points, in groups that need few columns: the singles, then each pair's mixtures."""
     singles = tuple(_single(name, backtest) for name in backtest.families)
     batches = [singles]
     for one, other in combinations(backtest.families, 2):
         batch = []
-        for tenth in range(STEPS - 1, 0, -1):
-            share = tenth / STEPS
+        for step in range(steps - 1, 0, -1):
+            share = step / steps
             weights = {ANY_CLASS: {one: share, other: round(1.0 - share, 10)}}
-            batch.append(Point(_pair_key(one, other, tenth), PAIR, spec_families(weights, backtest), weights))
+            batch.append(Point(_pair_key(one, other, share), PAIR, spec_families(weights, backtest), weights))
         batches.append(tuple(batch))
     return batches
 

@@ -20,6 +20,7 @@ from forecasting.engine.scores import SCORE_NAMES, Score, score_frame
 from forecasting.engine.strategy import (
     FITTED_MIXTURE,
     FITTED_PAIR,
+    STEPS,
     NothingToSweep,
     Sweep,
     SweepPoint,
@@ -36,8 +37,9 @@ KEYS = ["unique_id", "origin", "ds", "h", "y", "censored", "closed"]
 
 
 def swept(backtest: Backtest, classes: pd.Series, **options: Any) -> Sweep:
+    """A sweep with one mixture for each pair, half and half, unless `steps` says otherwise."""
     values = options.pop("values", unit_values(backtest))
-    return sweep(backtest, base_spec(backtest), classes, values, POLICY, **{"resamples": 200, **options})
+    return sweep(backtest, base_spec(backtest), classes, values, POLICY, **{"resamples": 200, "steps": 2, **options})
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,13 @@ def ground() -> tuple[Backtest, pd.Series]:
 
 @pytest.fixture(scope="module")
 def found(ground: tuple[Backtest, pd.Series]) -> Sweep:
+    """Every pair in tenths, as a cycle has it."""
+    return swept(*ground, steps=STEPS)
+
+
+@pytest.fixture(scope="module")
+def coarse(ground: tuple[Backtest, pd.Series]) -> Sweep:
+    """The same with one mixture for each pair."""
     return swept(*ground)
 
 
@@ -143,7 +152,7 @@ def test_fitted_pair__each_origin__is_the_pair_with_the_least_error_on_the_other
         assert errors[canonical_json(weights)] == pytest.approx(min(errors.values()))
 
 
-def test_fitted__actuals_of_an_origin_poisoned__its_own_weights_stay(ground, found):
+def test_fitted__actuals_of_an_origin_poisoned__its_own_weights_stay(ground, coarse):
     backtest, classes = ground
     day = backtest.origins[1]
     frame = backtest.frame.copy()
@@ -152,10 +161,10 @@ def test_fitted__actuals_of_an_origin_poisoned__its_own_weights_stay(ground, fou
     frame.loc[here, "y"] = frame.loc[here, "seasonal_naive"] * rng.uniform(3, 9, int(here.sum()))
     poisoned = swept(replace(backtest, frame=frame), classes)
     for key in (FITTED_PAIR, FITTED_MIXTURE):
-        before, after = found.get(key).point, poisoned.get(key).point
+        before, after = coarse.get(key).point, poisoned.get(key).point
         assert after.by_origin[day] == before.by_origin[day]
     changed = [
-        poisoned.get(key).point.by_origin[other] != found.get(key).point.by_origin[other]
+        poisoned.get(key).point.by_origin[other] != coarse.get(key).point.by_origin[other]
         for key in (FITTED_PAIR, FITTED_MIXTURE)
         for other in backtest.origins
         if other != day
@@ -181,11 +190,11 @@ def test_judge__actuals_of_an_origin_poisoned__its_orders_and_bands_stay():
     assert not np.allclose(clean.amount("ordered")[~mine], poisoned.amount("ordered")[~mine])
 
 
-def test_sweep__executor_and_repetition__same_bytes_and_the_progress_ends(ground, found):
+def test_sweep__executor_and_repetition__same_bytes_and_the_progress_ends(ground, coarse):
     said: list[tuple[int, int, str]] = []
     with ThreadPoolExecutor(2) as pool:
         again = swept(*ground, executor=pool, progress=lambda *step: said.append(step))
-    assert canonical_json(again.to_json()) == canonical_json(found.to_json())
+    assert canonical_json(again.to_json()) == canonical_json(coarse.to_json())
     assert said[-1][0] == said[-1][1] == 5 and [step[0] for step in said] == sorted(step[0] for step in said)
 
 

@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 
 from forecasting.engine.bootstrap import paired_bootstrap
-from forecasting.engine.strategy import FITTED_MIXTURE, FITTED_PAIR, Sweep, sweep
+from forecasting.engine.strategy import FITTED_MIXTURE, FITTED_PAIR, STEPS, Sweep, sweep
 from forecasting.engine.strategy_choice import Recommendation, plain_name, recommend, shares_text
 from forecasting.engine.tests.strategy_ground import POLICY, base_spec, made_backtest, unit_values
 
 
-def swept(price: float | None = 3.0, **options) -> Sweep:
+def swept(price: float | None = 3.0, steps: int = 2, **options) -> Sweep:
     backtest, classes = made_backtest(**{"origins": 2, **options})
     cost = None if price is None else 2.0
     values = unit_values(backtest, price, cost)
-    return sweep(backtest, base_spec(backtest), classes, values, POLICY, resamples=200)
+    return sweep(backtest, base_spec(backtest), classes, values, POLICY, resamples=200, steps=steps)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +77,14 @@ def test_recommend__mixture_within_the_noise__the_single_and_says_so():
     backtest = replace(
         backtest, frame=frame.assign(seasonal_average=twin), families=(*backtest.families, "seasonal_average")
     )
-    made = sweep(backtest, base_spec(backtest), classes, unit_values(backtest), POLICY, resamples=200)
+    made = sweep(backtest, base_spec(backtest), classes, unit_values(backtest), POLICY, resamples=200, steps=2)
     choice = recommend(made)
     assert choice.key.startswith("single:") and choice.key == choice.single
     assert "is enough" in choice.sentence
 
 
 def test_recommend__no_prices__goes_by_wape_and_says_so():
-    choice = recommend(swept(price=None, noise={"seasonal_naive": 0.9, "lightgbm": 0.5}))
+    choice = recommend(swept(price=None, steps=STEPS, noise={"seasonal_naive": 0.9, "lightgbm": 0.5}))
     assert choice.measure == "wape" and "unit_price" in choice.measure_why
     assert "Costs are not known" in choice.sentence and "by the error (WAPE) alone" in choice.sentence
     assert " errs " in choice.sentence and " costs " not in choice.sentence
@@ -105,7 +105,7 @@ def test_recommend__beside_single__is_the_paired_change_of_every_point(two_good)
     assert set(choice.beside_single) == {point.key for point in two_good.points}
     assert choice.beside_single[choice.single].change == 0.0
     losses = two_good.losses["total_cost"]
-    for key in ("pair:lightgbm:seasonal_average:0.3", FITTED_MIXTURE):
+    for key in ("pair:lightgbm:seasonal_average:0.5", FITTED_MIXTURE):
         wanted = paired_bootstrap(pd.Series(losses[choice.single]), pd.Series(losses[key]), seed=two_good.seed)
         got = choice.beside_single[key]
         assert got.change == pytest.approx(wanted.change)
