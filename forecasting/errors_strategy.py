@@ -88,3 +88,16 @@ class DecidedOnLaterData(WrongRequest):
             f"Strategy cycle {cycle} has compared forecasts on days up to {seen}, and a training as of {as_of} would "
             "be judged on some of them. Train as of a later day, or run a cycle as of that day first."
         )
+
+
+class DecidedMeanwhile(ForecastingError):
+    """Somebody else decided after the person had opened the page."""
+
+    code = "decided_meanwhile"
+
+    def __init__(self, cycle: int, standing: int, label: str, decided_by: str) -> None:
+        self.cycle, self.standing, self.label, self.decided_by = cycle, standing, label, decided_by
+        super().__init__(
+            f"{decided_by} has decided on cycle {cycle} since you opened this page: {label}. Nothing was recorded. "
+            "Send the form again if your decision is to replace it."
+        )

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from forecasting import selectors
 from forecasting.admin.strategy_view import FITTED, page_of, point_name
 from forecasting.engine.families import FAMILY_NAMES
+from forecasting.errors_strategy import DecidedMeanwhile
 from forecasting.models import StrategyCycle, StrategyDecision
 from forecasting.models.strategy import DecisionKind
 from forecasting.services.strategy import CHART_FILE, JSON_FILE, MARKDOWN_FILE, start_strategy_cycle
@@ -71,6 +72,7 @@ class DecideForm(ReasonForm):
     """Which point of the sweep, and why."""
 
     point = forms.ChoiceField(label="Decision")
+    seen = forms.IntegerField(widget=forms.HiddenInput, required=False)
     field_order = ["point", "reason"]
 
     def __init__(self, *args: Any, cycle: StrategyCycle, **kwargs: Any) -> None:
@@ -195,7 +197,7 @@ class StrategyCycleAdmin(ReadOnlyAdmin):
         if not _may_act(request):
             raise PermissionDenied
         standing = standing_decision(cycle)
-        form = DecideForm(request.POST or None, cycle=cycle, initial={"point": standing.point})
+        form = DecideForm(request.POST or None, cycle=cycle, initial={"point": standing.point, "seen": standing.pk})
         if request.method == "POST" and form.is_valid():
             chosen = form.cleaned_data
             try:
@@ -204,9 +206,12 @@ class StrategyCycleAdmin(ReadOnlyAdmin):
                     point=chosen["point"],
                     actor=request.user,  # type: ignore[arg-type]  # logged in here
                     reason=chosen["reason"],
+                    seen=chosen["seen"],
                 )
             except DomainError as error:
                 form.add_error(None, str(error))
+                if isinstance(error, DecidedMeanwhile):  # told now, so seen
+                    form.data = {**request.POST.dict(), "seen": error.standing}
             else:
                 messages.success(
                     request,

@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from forecasting.engine.types import ModelSpec as EngineSpec
-from forecasting.errors_strategy import AlreadyDecided, CycleUnknown, PointUnknown
+from forecasting.errors_strategy import AlreadyDecided, CycleUnknown, DecidedMeanwhile, PointUnknown
 from forecasting.models import StrategyCycle, StrategyDecision
 from forecasting.models.strategy import DecisionKind
 from forecasting.services.chain import start_chain
@@ -19,10 +19,13 @@ from tenants.roles import Role, require_role
 
 
 @transaction.atomic
-def decide_strategy(*, cycle_id: int, point: str, actor: AbstractBaseUser | None, reason: str) -> StrategyDecision:
+def decide_strategy(
+    *, cycle_id: int, point: str, actor: AbstractBaseUser | None, reason: str, seen: int | None = None
+) -> StrategyDecision:
     """Accept what a cycle proposed, or choose another point of its sweep. A person decides: analyst or tenant_admin.
 
-    Raises RoleRequired, ReasonMissing, CycleUnknown, PointUnknown, AlreadyDecided.
+    seen: the decision that stood when the person looked (the proposal counts as one); a newer one is not overruled
+    unseen. Raises RoleRequired, ReasonMissing, CycleUnknown, PointUnknown, AlreadyDecided, DecidedMeanwhile.
     """
     require_role(actor, Role.ANALYST, Role.TENANT_ADMIN)
     reason = clean_reason(reason, "decide on this cycle")
@@ -31,9 +34,11 @@ def decide_strategy(*, cycle_id: int, point: str, actor: AbstractBaseUser | None
         raise CycleUnknown(cycle_id)
     proposal = cycle.decisions.get(kind=DecisionKind.PROPOSED)
     spec = spec_of_point(cycle, proposal, point)
-    standing = cycle.decisions.exclude(kind=DecisionKind.PROPOSED).first()
+    standing = cycle.decisions.exclude(kind=DecisionKind.PROPOSED).order_by("-pk").first()
     if standing is not None and standing.point == point:
         raise AlreadyDecided(cycle.pk, standing.spec_label, standing.decided_by_name)
+    if seen is not None and standing is not None and standing.pk != seen:
+        raise DecidedMeanwhile(cycle.pk, standing.pk, standing.spec_label, standing.decided_by_name)
     decision = StrategyDecision.objects.create(
         cycle=cycle,
         kind=DecisionKind.ACCEPTED if point == proposal.point else DecisionKind.CHOSEN,
@@ -85,10 +90,11 @@ def decided_in(cycle_id: int) -> StrategyDecision:
 
 
 def standing_decision(cycle: StrategyCycle) -> StrategyDecision:
-    """The last word of a person on a cycle; the proposal where nobody has decided."""
-    decisions = list(cycle.decisions.all())
-    people = [one for one in decisions if one.kind != DecisionKind.PROPOSED]
-    return people[0] if people else decisions[0]
+    """The last word of a person on a cycle; the proposal where nobody has decided.
+
+    Decisions follow one another under the cycle's lock, so their keys tell the order; clocks of two hosts may not.
+    """
+    return max(cycle.decisions.all(), key=lambda one: (one.kind != DecisionKind.PROPOSED, one.pk))
 
 
 def decision_record(cycle: StrategyCycle) -> dict[str, Any]:

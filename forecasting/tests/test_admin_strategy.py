@@ -14,6 +14,7 @@ from django.urls import reverse
 from django_tenants.utils import schema_context
 
 from forecasting.models import StrategyCycle, StrategyDecision
+from forecasting.services.strategy_decisions import decide_strategy
 from forecasting.tests.factories import make_demand, make_person
 from forecasting.tests.strategy_sample import make_cycle
 from ledger.models import Run
@@ -110,6 +111,23 @@ def test_decide__by_post__is_recorded_and_shown_with_its_reason(cycle: StrategyC
     assert "Chosen instead" in client.get(url("changelist")).content.decode()
     again = client.post(url("decide", cycle), {"point": "pair:lightgbm:prophet:0.7", "reason": "Once more"})
     assert "has decided the same" in again.content.decode() and StrategyDecision.objects.count() == 2
+
+
+def test_decide__somebody_decided_since_the_page_was_opened__is_told_first_and_may_then_replace_it(
+    cycle: StrategyCycle, client: Client
+) -> None:
+    opened = client.get(url("decide", cycle)).content.decode()
+    seen = re.search(r'name="seen" value="(\d+)"', opened)
+    assert seen is not None
+    bob = make_person("bob", Role.TENANT_ADMIN)
+    decide_strategy(cycle_id=cycle.pk, point="single:lightgbm", actor=bob, reason="Simpler")
+    mine = {"point": "single:prophet", "reason": "Holidays", "seen": seen[1]}
+    told = client.post(url("decide", cycle), mine).content.decode()
+    assert "bob has decided" in told and "Holidays" in told and StrategyDecision.objects.count() == 2
+    again = re.search(r'name="seen" value="(\d+)"', told)
+    assert again is not None and again[1] != seen[1]
+    assert client.post(url("decide", cycle), {**mine, "seen": again[1]}).status_code == 302
+    assert cycle.decisions.first().point == "single:prophet"  # type: ignore[union-attr]  # there are three
 
 
 @pytest.mark.parametrize(

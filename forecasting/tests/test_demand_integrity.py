@@ -11,8 +11,8 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from forecasting.models import Demand, KnownFuture, Series
+from forecasting.tests.concurrently import together, while_uncommitted
 from forecasting.tests.synthetic import FIRST, load, make_demand
-from forecasting.tests.test_promotion_concurrency import together, while_uncommitted
 from ledger.schema import connection
 
 

@@ -12,7 +12,10 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
+from django.urls import reverse
+from django.utils import timezone
 
+from forecasting import selectors
 from forecasting.engine.types import ModelSpec as EngineSpec
 from forecasting.engine.types import canonical_json, sha256_text
 from forecasting.errors import ReasonMissing
@@ -33,7 +36,7 @@ from forecasting.services.strategy_report import to_markdown
 from forecasting.tests.factories import make_demand as make_rows
 from forecasting.tests.factories import make_person
 from forecasting.tests.strategy_sample import make_cycle, sample_report
-from forecasting.tests.synthetic import FIRST, LAST, load, make_demand
+from forecasting.tests.synthetic import FIRST, LAST, activate, load, make_contract, make_demand
 from forecasting.tests.test_commands import refused
 from integrations.errors import TenantSuspended
 from ledger.context import RunContext
@@ -94,6 +97,33 @@ def test_cycle__tried_again_after_it_was_written__is_one_cycle(alpha):
     run.refresh_from_db()
     assert perform(ctx=RunContext(run))["cycle"] == cycle.pk
     assert StrategyCycle.objects.count() == StrategyDecision.objects.count() == 1
+
+
+def test_cycle__weekly_grain__origins_horizon_and_words_are_in_weeks_and_a_point_can_be_trained(
+    alpha, analyst, client_of, capsys
+):
+    activate(make_contract(grain="weekly"))
+    daily = make_demand(stores=1, products=5, days=40 * 7)
+    load(daily.take(list(range(6, daily.num_rows, 7))))
+    last = selectors.newest_day()
+    assert last is not None
+    call_command("run_strategy_cycle", "alpha", families="seasonal_average", origins=2)
+    cycle = StrategyCycle.objects.get()
+    sweep, window = cycle.report["sweep"], cycle.report["window"]
+    ends = [last - timedelta(weeks=weeks) for weeks in (12, 8)]  # 4 weeks are sealed; each origin has 4 to forecast
+    assert (sweep["grain"], sweep["horizon"], sweep["origins"]) == ("W", 4, [str(day) for day in ends])
+    assert (window["train_end"], window["holdout_end"]) == (str(last - timedelta(weeks=4)), str(last))
+    for point in sweep["points"]:
+        figures = point["figures"]
+        assert figures["wape"]["n"] == 5 * 2 * 4 and figures["wape"]["value"] < 1, point["key"]
+        assert figures["total_cost"]["n"] == 5 * 2 and figures["total_cost"]["value"] >= 0  # 7 days are one week
+    assert EngineSpec.from_json(cycle.decisions.get().spec).grain == "W"
+    page = client_of("alpha", analyst).get(reverse("admin:forecasting_strategycycle_change", args=[cycle.pk]))
+    for text in (capsys.readouterr().out, page.content.decode()):
+        assert "2 origins of 4 weeks" in text
+    assert "; 4 weeks ahead of each" in to_markdown(cycle.report)
+    decide_strategy(cycle_id=cycle.pk, point="single:seasonal_average", actor=analyst, reason="Simple")
+    assert train_decided(cycle_id=cycle.pk, actor=analyst, reason="Now").inputs["horizon"] == 4
 
 
 def test_cycle__no_prices__goes_by_wape_and_its_files_say_so(alpha):
@@ -201,6 +231,17 @@ def test_decide__another_point__is_its_spec_and_both_decisions_stay(analyst):
     assert EngineSpec.from_json(chosen.spec).weights == {"*": {"lightgbm": 0.7, "prophet": 0.3}}
     assert [one.kind for one in cycle.decisions.all()] == ["chosen", "accepted", "proposed"]
     assert standing_decision(StrategyCycle.objects.get(pk=cycle.pk)) == chosen
+
+
+def test_decide__from_a_host_whose_clock_is_behind__still_is_the_last_word(analyst, monkeypatch):
+    cycle = make_cycle()
+    decide_strategy(cycle_id=cycle.pk, point="single:lightgbm", actor=analyst, reason="Simpler")
+    behind = timezone.now() - timedelta(minutes=5)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: behind)
+    later = decide_strategy(cycle_id=cycle.pk, point="single:prophet", actor=analyst, reason="Holidays")
+    assert standing_decision(cycle) == later
+    with pytest.raises(AlreadyDecided):
+        decide_strategy(cycle_id=cycle.pk, point="single:prophet", actor=analyst, reason="Again")
 
 
 def test_decide__what_cannot_be_decided__is_refused_and_nothing_is_written(analyst):
