@@ -15,6 +15,7 @@ from integrations.engine.pieces import Pieces
 from integrations.models import Contract, Source
 from integrations.models.source import ContractState, SourceState
 from integrations.registry import LoadResult, demand_sink
+from ledger.context import Listener
 from ledger.execution import run_inline
 
 FIRST = date(2017, 1, 2)
@@ -104,10 +105,10 @@ def load(
     )
 
 
-def train(*, families=("seasonal_naive",), as_of=None, **inputs) -> ModelVersion:
-    """Train one version through the job, outside of a chain."""
+def train(*, families=("seasonal_naive",), as_of=None, listener: Listener | None = None, **inputs) -> ModelVersion:
+    """Train one version through the job, outside of a chain. listener: is told how far it is."""
     given = {"mode": "search", "families": list(families), **inputs}
     if as_of is not None:
         given["as_of"] = as_of.isoformat()
-    run = run_inline(kind="forecasting.retrain", inputs=given, scope=uuid.uuid4().hex)
+    run = run_inline(kind="forecasting.retrain", inputs=given, scope=uuid.uuid4().hex, listener=listener)
     return ModelVersion.objects.get(number=run.outputs["version"])
