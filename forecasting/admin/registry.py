@@ -20,7 +20,7 @@ from forecasting.admin.registry_actions import VersionActions, may_train, may_ve
 from forecasting.admin.registry_compare import compare_page
 from forecasting.admin.review import judgement
 from forecasting.admin.rollback import target_of
-from forecasting.admin.scores import family_tables, score_tables
+from forecasting.admin.scores import family_tables, score_tables, totals_made
 from forecasting.admin.sparkline import sparkline
 from forecasting.models import ChampionAssignment, Channel, ModelVersion, RequestState
 from forecasting.models.registry import TrainingMode
@@ -166,6 +166,7 @@ class ModelVersionAdmin(VersionActions):
             "backtest_tables": score_tables(obj.backtest),
             "holdout_tables": score_tables(obj.evaluation),
             "families": family_tables(obj.backtest),
+            "totals_made": totals_made(obj.spec.body, obj.backtest),
             "artifacts": obj.artifacts.all(),
             "windows": [
                 ("Judged fit (up to the sealed holdout)", obj.evaluation_window),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from forecasting.engine.types import MINT
 from ledger.templatetags.forecourt import UNKNOWN, pct, words
 
 SCORES = ("wape", "bias", "wrmsse", "coverage80", "winkler80", "fva")
@@ -82,3 +83,14 @@ def family_tables(report: Any) -> list[dict[str, Any]]:
     ]
     heads = ["Forecasts", *(_SCORE_NAMES[name] for name in SCORES)]
     return [{"heads": heads, "rows": rows, "uneven": len(set(counts.values())) > 1}]
+
+
+def totals_made(spec: Any, report: Any) -> str:
+    """How the levels above the series are made, and why so, in words. spec: a spec's body; report: a stored backtest,
+    of which only a search compares the two ways."""
+    if spec.get("reconciliation") == MINT:
+        how = "Series and totals are moved by MinT until they agree with models of the totals"
+    else:
+        how = "Plain sums of the series’ forecasts"
+    compared = report.get("reconciliation") if isinstance(report, dict) else None
+    return f"{how}: {compared['reason']}." if compared else f"{how}."

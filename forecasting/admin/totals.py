@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from forecasting import selectors
+from forecasting.admin.scores import totals_made
 from forecasting.admin.totals_view import node_chart
 from forecasting.models import ForecastNodePath, Level
 from ledger.admin.base import ReadOnlyAdmin
@@ -87,6 +88,7 @@ class TotalsAdmin(ReadOnlyAdmin):
             "serves": serves,
             "points": selectors.path_points(obj),
             "total": sum(obj.yhat),
+            "made": totals_made(made.version.spec.body, made.version.backtest),
             "chart": node_chart(made, obj.level, obj.key, newest),
             "series_link": _series_link(obj),
             "beside": _beside(obj),

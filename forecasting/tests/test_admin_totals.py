@@ -10,7 +10,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from forecasting.admin.scores import totals_made
 from forecasting.admin.totals_view import NO_FORECAST, NO_INTERVAL, node_chart, total_chart
+from forecasting.engine.hierarchy_choice import Reconciliation
+from forecasting.engine.train import SEVERAL_SEGMENTS
 from forecasting.models import Demand, ForecastNodePath, ForecastSet
 from forecasting.tests import factories
 from forecasting.tests.promotion_state import tampered
@@ -132,3 +135,34 @@ def test_page__without_a_category__is_named(served: ForecastSet, client_of: Clie
     tampered("forecastnodepath", "key = '' WHERE level = 'category'")
     page = client_of("alpha", factories.make_person("vera", Role.VIEWER)).get(reverse(LIST))
     assert "Without a category" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("spec", "report", "says"),
+    [
+        ({}, {}, "Plain sums of the series’ forecasts."),
+        ({}, {"reconciliation": None}, "Plain sums of the series’ forecasts."),
+        (
+            {"reconciliation": "bottom_up"},
+            {"reconciliation": Reconciliation("bottom_up", SEVERAL_SEGMENTS).to_json()},
+            "Plain sums of the series’ forecasts: MinT needs all series at once, and they are fitted in several "
+            "segments.",
+        ),
+        (
+            {"reconciliation": "mint"},
+            {"reconciliation": Reconciliation("mint", "MinT is better with probability 0.95").to_json()},
+            "Series and totals are moved by MinT until they agree with models of the totals: MinT is better with "
+            "probability 0.95.",
+        ),
+    ],
+)
+def test_totals_made__either_way__is_told_with_its_reason(spec: dict, report: dict, says: str) -> None:
+    assert totals_made(spec, report) == says
+
+
+def test_pages__of_a_total_and_its_version__say_how_totals_are_made(served: ForecastSet, client_of: ClientOf) -> None:
+    client = client_of("alpha", factories.make_person("vera", Role.VIEWER))
+    total = served.node_paths.get(level="total")
+    for name, key in (("forecastnodepath", total.pk), ("modelversion", served.version_id)):
+        text = client.get(reverse(f"admin:forecasting_{name}_change", args=[key])).content.decode()
+        assert "Plain sums of the series’ forecasts." in text
