@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 import pytest_django.fixtures
 from django.contrib.auth.models import Group, User
+from django.core.files.storage import storages
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.test import Client, override_settings
 from django_q.models import OrmQ
 from django_tenants.utils import schema_context
@@ -21,6 +25,14 @@ from tenants.services.provisioning import create_tenant, ensure_platform
 
 PASSWORD = "a long passphrase for tests"  # noqa: S105  # of users that only tests have
 _numbers = itertools.count(1)
+Lasting = Callable[[], AbstractContextManager[Tenant]]
+
+
+@receiver(setting_changed)
+def _forget_media_root(*, setting: str, **_: Any) -> None:
+    """The tenants' storage keeps the folder that it saw first; without this, no test's own folder would be used."""
+    if setting == "MEDIA_ROOT":
+        storages["default"].__dict__.pop("relative_media_root", None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,10 +53,10 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Build the public tenant and the pair ``alpha`` and ``beta`` once."""
+    """Build the public tenant and the pair ``alpha`` and ``beta`` once; with ``--reuse-db`` they are there already."""
     with django_db_blocker.unblock():
         ensure_platform()
-        if Tenant.objects.filter(schema_name="alpha").exists():  # kept from the run before by --reuse-db
+        if Tenant.objects.filter(schema_name="beta").exists():
             return
         create_tenant(
             schema_name="alpha", name="Alpha", status=TenantStatus.ACTIVE, currency="EUR", time_zone="Europe/Berlin"
@@ -78,23 +90,57 @@ def _inside(schema_name: str) -> Iterator[Tenant]:
 def throwaway(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Tenant]:
     """A tenant whose writes are really committed, for concurrency and kills; its schema is dropped afterwards."""
     with django_db_blocker.unblock():
-        connection.set_schema_to_public()
-        name = f"throwaway_{next(_numbers)}"
-        tenant = create_tenant(schema_name=name, name=name, status=TenantStatus.ACTIVE)
-        connection.set_tenant(tenant)
+        tenant = _made(f"throwaway_{next(_numbers)}")
         try:
             yield tenant
         finally:
-            connection.set_schema_to_public()
-            with connection.cursor() as cursor:
-                cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
-                cursor.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant.pk])
-                cursor.execute("DELETE FROM tenants_heartbeat WHERE schema_name = %s", [name])
-                cursor.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant.pk])
-            for message in OrmQ.objects.all():  # its jobs' messages lie in the public schema
-                if name in message.task["args"]:
-                    message.delete()
-            connection.close()
+            _drop(tenant)
+
+
+@pytest.fixture(scope="module")
+def lasting(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Lasting]:
+    """A tenant ``lasting`` for all tests of a module, so that what is dear, such as a trained version, is made once.
+
+    ``with lasting():`` writes into it for good: in fixtures of the module's scope. A test stands in it by
+    ``connection.set_tenant`` and the fixture ``db``; what the test writes is rolled back.
+    """
+
+    @contextmanager
+    def inside() -> Iterator[Tenant]:
+        with django_db_blocker.unblock():
+            connection.set_tenant(tenant)
+            try:
+                yield tenant
+            finally:
+                connection.set_schema_to_public()
+
+    with django_db_blocker.unblock():
+        tenant = _made("lasting")
+    connection.set_schema_to_public()
+    yield inside
+    with django_db_blocker.unblock():
+        _drop(tenant)
+
+
+def _made(name: str) -> Tenant:
+    connection.set_schema_to_public()
+    tenant = create_tenant(schema_name=name, name=name, status=TenantStatus.ACTIVE)
+    connection.set_tenant(tenant)
+    return tenant
+
+
+def _drop(tenant: Tenant) -> None:
+    name = tenant.schema_name
+    connection.set_schema_to_public()
+    with connection.cursor() as cursor:
+        cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
+        cursor.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant.pk])
+        cursor.execute("DELETE FROM tenants_heartbeat WHERE schema_name = %s", [name])
+        cursor.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant.pk])
+    for message in OrmQ.objects.all():  # its jobs' messages lie in the public schema
+        if name in message.task["args"]:
+            message.delete()
+    connection.close()
 
 
 @pytest.fixture

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from forecasting.engine.families import lightgbm
+from ledger.schema import connection
+from tenants.models import Tenant
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +19,22 @@ def artifact_folder(settings, tmp_path: Path) -> Path:
     folder = tmp_path / "files"
     settings.MEDIA_ROOT = folder
     return folder
+
+
+@pytest.fixture(scope="module")
+def lasting_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where fixtures of a module keep the files of what they train in ``lasting``."""
+    return tmp_path_factory.mktemp("lasting")
+
+
+@pytest.fixture
+def in_lasting(db: None, lasting: object, lasting_files: Path, artifact_folder: Path) -> Iterator[None]:
+    """The connection stands in ``lasting``; rows that a test writes are rolled back, files are copies."""
+    shutil.copytree(lasting_files, artifact_folder, dirs_exist_ok=True)
+    connection.set_schema_to_public()
+    connection.set_tenant(Tenant.objects.get(schema_name="lasting"))
+    yield
+    connection.set_schema_to_public()
 
 
 @pytest.fixture

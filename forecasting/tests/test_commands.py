@@ -24,7 +24,7 @@ from forecasting.models import Series
 from forecasting.services.chain import ChainOutcome
 from forecasting.services.exporting import COLUMNS
 from forecasting.services.publishing import forecast_version
-from forecasting.tests.factories import promote
+from forecasting.tests.factories import make_candidate, promote
 from forecasting.tests.synthetic import FIRST, LAST, load, make_demand, train
 
 HEADER = "store_id,product_id,origin_date,target_date,horizon,yhat,lo80,hi80,lo95,hi95,family,model_version"
@@ -107,11 +107,10 @@ def test_export_forecasts__csv_and_parquet__exact_columns_and_every_digit(alpha,
 
 
 def test_export_forecasts__identifiers_that_look_like_formulas__are_defused_in_csv_only(alpha, tmp_path):
-    load(make_demand(stores=1, products=2))
     bad, quoted = "=HYPERLINK(1)", 'a,"b"\nc'
-    Series.objects.filter(product_id="P0").update(store_id=bad, product_id="-2+3")
-    Series.objects.filter(product_id="P1").update(store_id=quoted)
-    forecast_version(ctx=None, version=train(horizon=7))
+    keys = [(bad, "-2+3"), (quoted, "P1")]
+    series = [Series.objects.create(store_id=store, product_id=product) for store, product in keys]
+    make_candidate(series=series)
     text, table = tmp_path / "f.csv", tmp_path / "f.parquet"
     for target in (text, table):
         call_command("export_forecasts", "alpha", "--out", str(target), "--version", "1", verbosity=0)
@@ -160,8 +159,7 @@ def full_disk(room: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["f.csv", "f.parquet"])
 def test_export_forecasts__disk_fills_while_writing__status_2_and_the_old_file_stays(alpha, tmp_path, name):
-    load(make_demand(stores=1, products=2))
-    forecast_version(ctx=None, version=train(horizon=7))
+    make_candidate()
     out = tmp_path / name
     out.write_text("of yesterday")
     with full_disk(room=64):
@@ -199,8 +197,7 @@ def test_commands__target_is_a_device_or_pipe__is_refused_and_stays(alpha, tmp_p
 
 
 def test_export_forecasts__target_is_a_link__the_file_behind_it_is_written(alpha, tmp_path):
-    load(make_demand(stores=1, products=1))
-    forecast_version(ctx=None, version=train(horizon=7))
+    make_candidate()
     link, real = tmp_path / "f.csv", tmp_path / "real.csv"
     link.symlink_to(real)
     call_command("export_forecasts", "alpha", "--out", str(link), "--version", "1", verbosity=0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -32,6 +33,7 @@ from forecasting.services.windows import plan_window
 from forecasting.tests.api_helpers import get, viewer_key
 from forecasting.tests.factories import make_candidate, make_person, promote
 from forecasting.tests.synthetic import activate, load, make_contract, make_demand, retail_demand, train
+from ledger.schema import connection as tenant_connection
 from tenants.models import Tenant
 from tenants.roles import Role
 
@@ -57,24 +59,35 @@ def publish(version: ModelVersion) -> ForecastSet:
     return made
 
 
-@pytest.fixture
-def served(alpha: Tenant, monkeypatch: pytest.MonkeyPatch) -> ForecastSet:
+def quick(patch: pytest.MonkeyPatch) -> None:
+    """Small boosters, and plain sums whatever the backtest says: each series by itself."""
+    patch.setitem(lightgbm.DEFAULTS, "rounds", 60)
+    patch.setitem(lightgbm.DEFAULTS, "min_data_in_leaf", 10)
+    patch.setattr(hierarchy_choice, "MOST_SERIES", 0)
+
+
+@pytest.fixture(scope="module")
+def trained(lasting: Any, lasting_files: Path) -> int:
     """LightGBM with a promotion that is planned ahead for half of the series; one series has no plan of its own."""
-    monkeypatch.setitem(lightgbm.DEFAULTS, "rounds", 60)
-    monkeypatch.setitem(lightgbm.DEFAULTS, "min_data_in_leaf", 10)
-    monkeypatch.setattr(hierarchy_choice, "MOST_SERIES", 0)  # sums, whatever the backtest says: each series by itself
-    contract = make_contract(**PROMO)
-    activate(contract)
-    load(retail_demand(SHAPE), contract=contract)
-    plan = [
-        KnownFuture(series=one, date=LAST + timedelta(days=d), values={"is_promotional": float(d % 3 == 0)}, batch_id=1)
-        for one in Series.objects.order_by("pk")[:2]
-        for d in range(1, AHEAD + 1)
-    ]
-    KnownFuture.objects.bulk_create(plan)
-    version = train(families=["lightgbm"])
-    assert version.spec.label == "single_lightgbm"
-    return publish(version)
+    with lasting(), pytest.MonkeyPatch.context() as patch, override_settings(MEDIA_ROOT=lasting_files):
+        quick(patch)
+        contract = make_contract(**PROMO)
+        activate(contract)
+        load(retail_demand(SHAPE), contract=contract)
+        for one in Series.objects.order_by("pk")[:2]:
+            for ahead in range(1, AHEAD + 1):
+                values = {"is_promotional": float(ahead % 3 == 0)}
+                KnownFuture.objects.create(series=one, date=LAST + timedelta(days=ahead), values=values, batch_id=1)
+        version = train(families=["lightgbm"])
+        assert version.spec.label == "single_lightgbm"
+        return publish(version).pk
+
+
+@pytest.fixture
+def served(trained: int, in_lasting: None, monkeypatch: pytest.MonkeyPatch) -> ForecastSet:
+    """The forecasts of that version, in the tenant ``lasting``."""
+    quick(monkeypatch)
+    return ForecastSet.objects.select_related("version__spec").get(pk=trained)
 
 
 def reasons_of(path: ForecastPath, day: date | None = None) -> ForecastReasons:
@@ -151,7 +164,7 @@ def test_api__explanation__is_the_services_and_names_its_forecast(served: Foreca
     day = path.start_date + timedelta(days=4)
     expected = reasons_of(path, day).explanation
     assert expected is not None
-    body = get("alpha", address(path.series_id, f"?target_date={day}"), viewer_key()).json()
+    body = get("lasting", address(path.series_id, f"?target_date={day}"), viewer_key()).json()
     assert (body["series"], body["store_id"], body["target_date"], body["horizon"]) == (
         path.series_id, path.series.store_id, day.isoformat(), 5,
     )  # fmt: skip
@@ -162,17 +175,17 @@ def test_api__explanation__is_the_services_and_names_its_forecast(served: Foreca
     assert [group["label"] for group in member["groups"]] == [group.label for group in wanted.groups]
     total = sum(one["effect"] for group in member["groups"] for one in group["contributions"])
     assert member["base"] * math.exp(total) == pytest.approx(body["yhat"], rel=1e-6)
-    first = get("alpha", address(path.series_id), viewer_key()).json()
+    first = get("lasting", address(path.series_id), viewer_key()).json()
     assert (first["target_date"], first["horizon"]) == (path.start_date.isoformat(), 1)
 
 
 def test_api__same_again__is_304_and_changed_data_are_not(served: ForecastSet) -> None:
     series, key = Series.objects.earliest("pk").pk, viewer_key()
-    first = get("alpha", address(series), key)
-    again = get("alpha", address(series), key, **{"If-None-Match": first["ETag"]})
+    first = get("lasting", address(series), key)
+    again = get("lasting", address(series), key, **{"If-None-Match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
     Demand.objects.filter(series_id=series, date=LAST).update(quantity=500.0)
-    changed = get("alpha", address(series), key, **{"If-None-Match": first["ETag"]})
+    changed = get("lasting", address(series), key, **{"If-None-Match": first["ETag"]})
     assert changed.status_code == 200
     assert (changed.json()["explained"], changed.json()["members"]) == (False, [])
     assert "have changed since" in changed.json()["why_not"]
@@ -209,9 +222,9 @@ def test_api__same_series_number_in_two_tenants__each_sees_its_own(served: Forec
         theirs = Series.objects.earliest("pk").pk
     body = get("beta", address(theirs), foreign).json()
     assert (body["store_id"], body["explained"]) == ("theirs", False)
-    with schema_context("alpha"):
-        assert get("alpha", address(series), key).json()["store_id"] in {"S000", "S001"}
-        assert get("alpha", address(series), foreign).status_code == 401
+    with schema_context("lasting"):
+        assert get("lasting", address(series), key).json()["store_id"] in {"S000", "S001"}
+        assert get("lasting", address(series), foreign).status_code == 401
 
 
 def test_api__one_token_too_often__waits_while_the_rest_of_the_api_answers(
@@ -228,7 +241,8 @@ def test_api__one_token_too_often__waits_while_the_rest_of_the_api_answers(
 
 
 def page(client_of: Any, series: int, query: str = "") -> Any:
-    client = client_of("alpha", make_person("vera", Role.VIEWER))
+    """The reasons' page in the tenant where the connection stands."""
+    client = client_of(tenant_connection.schema_name, make_person("vera", Role.VIEWER))
     return client.get(reverse("admin:forecasting_series_explain", args=[series]) + query)
 
 
@@ -257,7 +271,7 @@ def test_page__reasons__are_words_figures_and_bars_that_agree(served: ForecastSe
 def test_page__series_page__leads_to_the_reasons_of_each_day(served: ForecastSet, client_of: Any) -> None:
     series = Series.objects.earliest("pk").pk
     url = reverse("admin:forecasting_series_explain", args=[series])
-    client = client_of("alpha", make_person("vera", Role.VIEWER))
+    client = client_of("lasting", make_person("vera", Role.VIEWER))
     text = client.get(reverse("admin:forecasting_series_change", args=[series])).content.decode()
     links = re.findall(rf'href="({re.escape(url)}[^"]*)"', text)
     assert len(links) == 1 + AHEAD and links[0] == url
@@ -310,7 +324,7 @@ def test_page_and_api__family_that_declined__is_named_with_its_reason(
     assert family == "intermittent" and reason.startswith("demand is ")
     text = page(client_of, path.series_id).content.decode()
     assert f"Intermittent was chosen for this kind of demand, but made no forecast of this series: {reason}." in text
-    body = get("alpha", address(path.series_id), viewer_key()).json()
+    body = get("lasting", address(path.series_id), viewer_key()).json()
     assert body["declined"] == [{"family": "intermittent", "reason": reason}]
 
 
@@ -332,14 +346,14 @@ def test_page__no_such_day_or_no_forecast__is_404_or_says_so(alpha: Tenant, clie
 
 def test_queries__of_page_and_api__are_those_committed_and_do_not_grow(served: ForecastSet, client_of: Any) -> None:
     series, key = Series.objects.earliest("pk").pk, viewer_key()
-    client = client_of("alpha", make_person("vera", Role.VIEWER))
+    client = client_of("lasting", make_person("vera", Role.VIEWER))
     url = reverse("admin:forecasting_series_explain", args=[series])
 
     def counts() -> dict[str, int]:
         found = {}
         for title, ask in (
             ("explanation page", lambda: client.get(url)),
-            ("explanation API", lambda: get("alpha", address(series), key)),
+            ("explanation API", lambda: get("lasting", address(series), key)),
         ):
             assert ask().status_code == 200
             with CaptureQueriesContext(connection) as caught:

@@ -197,8 +197,9 @@ def test_forecast_version__spec_reconciles_by_mint__series_and_levels_agree_and_
 
 
 def test_export_forecasts__a_level__the_stored_figures_with_every_digit(alpha, tmp_path):
-    load(changed(make_demand(stores=1, products=2), "store_id", lambda value: "=S,0"))
-    made = forecast_version(ctx=None, version=train(horizon=7))
+    keys = [("=S,0", "P0"), ("=S,0", "P1")]
+    series = [Series.objects.create(store_id=store, product_id=product) for store, product in keys]
+    made = make_candidate(series=series).forecast_sets.get()
     text, table = tmp_path / "f.csv", tmp_path / "f.parquet"
     for target in (text, table):
         call_command("export_forecasts", "alpha", out=target, model_version="1", level="store", verbosity=0)
@@ -213,23 +214,21 @@ def test_export_forecasts__a_level__the_stored_figures_with_every_digit(alpha, t
 
 
 def test_export_forecasts__a_level_that_is_not_there__status_2_and_what_is(alpha, tmp_path):
-    load(changed(make_demand(stores=1, products=2), "category", lambda value: ""))
-    forecast_version(ctx=None, version=train(horizon=7))
+    make_candidate().forecast_sets.get().node_paths.filter(level="category").delete()
     with pytest.raises(CommandError, match="It has: total, store") as caught:
         call_command("export_forecasts", "alpha", out=tmp_path / "f.csv", model_version="1", level="category")
     assert caught.value.returncode == 2 and not list(tmp_path.glob("*.csv"))
 
 
 def test_stored_totals__deleting_their_set__takes_them_along(alpha):
-    load(make_demand(stores=1, products=2))
-    made = forecast_version(ctx=None, version=train(horizon=7))
+    made = make_candidate().forecast_sets.get()
+    assert ForecastNodePath.objects.exists()
     made.delete()
     assert not ForecastNodePath.objects.exists()
 
 
 def test_stored_totals__another_tenant__has_none_of_them(alpha, beta_tenant):
-    load(make_demand(stores=1, products=2))
-    forecast_version(ctx=None, version=train(horizon=7))
-    assert ForecastNodePath.objects.count() == 4
+    make_candidate()
+    assert ForecastNodePath.objects.count() == 4  # the total, two stores, a category
     with tenant_context(beta_tenant):
         assert ForecastNodePath.objects.count() == 0 and selectors.serving_set() is None

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.test import override_settings
 
 from forecasting.engine.fitted import FittedModel
 from forecasting.engine.types import TrainingWindow
@@ -61,10 +62,17 @@ DAMAGES: dict[str, tuple[Callable[[FittedModel], FittedModel], str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def trained(lasting: Any, lasting_files: Any) -> int:
+    """A version in the tenant ``lasting``."""
+    with lasting(), override_settings(MEDIA_ROOT=lasting_files):
+        load(make_demand(stores=1, products=2))
+        return train(families=["seasonal_naive"]).pk
+
+
 @pytest.fixture
-def version(alpha: Any) -> ModelVersion:
-    load(make_demand(stores=1, products=2))
-    return train(families=["seasonal_naive"])
+def version(trained: int, in_lasting: None) -> ModelVersion:
+    return ModelVersion.objects.get(pk=trained)
 
 
 def stored_files(version: ModelVersion, role: artifacts.Role) -> list[StoredFile]:
