@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
 from config.conf import BASE_DIR
 
@@ -86,20 +86,31 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="session")
+def cookies() -> dict[tuple[str, str], StorageState]:
+    """What signed a person in, by schema and name: a password is typed once, as hashing it is slow on purpose."""
+    return {}
+
+
 @pytest.fixture
-def sign_in(site: Site, browser: Browser) -> Iterator[Callable[..., Page]]:
+def sign_in(
+    site: Site, browser: Browser, cookies: dict[tuple[str, str], StorageState]
+) -> Iterator[Callable[..., Page]]:
     """Sign in as a person of the demo in a fresh browser context: ``sign_in("smb_tenant_a", "reviewer")``."""
     contexts: list[BrowserContext] = []
 
     def make(schema_name: str, username: str, **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        known = cookies.get((schema_name, username))
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "storage_state": known, **options})
         contexts.append(context)
         page = context.new_page()
         page.goto(site.url(schema_name))
-        page.fill("input[name=username]", username)
-        page.fill("input[name=password]", site.logins[schema_name][username])
-        page.click("button[type=submit]")
-        page.wait_for_url("**/admin/")
+        if page.locator("input[name=password]").count():  # the first time, or signed out since
+            page.fill("input[name=username]", username)
+            page.fill("input[name=password]", site.logins[schema_name][username])
+            page.click("button[type=submit]")
+            page.wait_for_url("**/admin/")
+            cookies[schema_name, username] = context.storage_state()
         return page
 
     yield make
