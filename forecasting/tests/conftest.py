@@ -14,9 +14,9 @@ from tenants.models import Tenant
 
 
 @pytest.fixture(autouse=True)
-def artifact_folder(settings, tmp_path: Path) -> Path:
+def artifact_folder(settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Model files of a test lie in a folder of its own."""
-    folder = tmp_path / "files"
+    folder = tmp_path_factory.mktemp("files")
     settings.MEDIA_ROOT = folder
     return folder
 

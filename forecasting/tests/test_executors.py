@@ -16,6 +16,8 @@ import psutil
 import pytest
 from django.test import override_settings
 
+from forecasting.engine.errors import WeeksApart
+from forecasting.errors import TrainingRefused
 from forecasting.errors_training import SchedulerUnreachable
 from forecasting.models import Demand, ForecastPath, ModelVersion
 from forecasting.services import pool
@@ -24,7 +26,7 @@ from forecasting.services.pool import training_pool
 from forecasting.services.publishing import forecast_version
 from forecasting.services.snapshots import demand_snapshot
 from forecasting.services.windows import plan_window
-from forecasting.tests.synthetic import load, make_demand, train
+from forecasting.tests.synthetic import activate, load, make_contract, make_demand, train
 from ledger.context import Listener
 from tenants.models import Tenant
 
@@ -149,8 +151,14 @@ def test_cluster__a_worker_is_killed_in_the_middle__same_files_scores_and_foreca
         wait_for_workers(address, 2)
         with override_settings(SEGMENT_SERIES=2, DASK_SCHEDULER_ADDRESS=address):
             there = trained(kill)
+            activate(make_contract(grain="weekly"))  # from here on the data are damaged: days where weeks should be
+            with pytest.raises(TrainingRefused) as told_there:
+                train(families=FAMILIES, horizon=4)
         assert killed and workers[0].wait(10) == -signal.SIGKILL and workers[1].poll() is None
     assert there == alone
+    with override_settings(SEGMENT_SERIES=2, TRAIN_PROCESSES=1), pytest.raises(TrainingRefused) as told_alone:
+        train(families=FAMILIES, horizon=4)
+    assert isinstance(told_there.value.__cause__, WeeksApart) and str(told_there.value) == str(told_alone.value)
     files = [name for _, name, _ in alone["files"]]  # type: ignore[attr-defined]  # results of many kinds
     assert {"calibration.json", "hierarchy.json", "segment00001_lightgbm.txt"} <= set(files)
 

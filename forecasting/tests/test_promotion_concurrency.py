@@ -12,9 +12,7 @@ from forecasting.services.promotion import (
     request_promotion,
     withdraw_promotion,
 )
-from forecasting.tests.concurrently import Act
-from forecasting.tests.concurrently import together as together  # tests of other decisions take them from here
-from forecasting.tests.concurrently import while_uncommitted as while_uncommitted
+from forecasting.tests.concurrently import Act, together, while_uncommitted
 from forecasting.tests.factories import make_candidate, make_eligible_report, make_pending_request, make_person, promote
 from ledger.models import AuditEvent
 from ledger.services.verify import verify_chain

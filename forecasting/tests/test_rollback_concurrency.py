@@ -14,9 +14,10 @@ from forecasting.errors_rollback import ChampionMoved
 from forecasting.models import ChampionAssignment, ForecastSet, PromotionRequest
 from forecasting.services import champions
 from forecasting.services.rollback import rollback_champion
+from forecasting.tests.concurrently import Act, together, while_uncommitted
 from forecasting.tests.factories import make_candidate, make_demand, make_pending_request, make_person, promote
 from forecasting.tests.fitted import make_fitted
-from forecasting.tests.test_promotion_concurrency import Act, approve, together, while_uncommitted
+from forecasting.tests.test_promotion_concurrency import approve
 from ledger.models import AuditEvent
 from ledger.services.verify import verify_chain
 from tenants.models import Tenant
