@@ -22,7 +22,8 @@ def decide(cycle: StrategyCycle, name: str, point: str, seen: int | None) -> Act
 def test_decisions__two_at_the_same_moment__nobody_is_overruled_unseen(throwaway: Tenant) -> None:
     cycle = make_cycle()
     proposal = cycle.decisions.get()
-    ann, bob = "single:prophet", "single:lightgbm"
+    ann, bob = "pair:lightgbm:prophet:0.7", "pair:lightgbm:prophet:0.3"
+    assert proposal.point not in (ann, bob)
 
     results = together(
         throwaway, decide(cycle, "ann", ann, proposal.pk), decide(cycle, "bob", bob, proposal.pk)
