@@ -1,4 +1,4 @@
-"""Where this app tells others that something happened: incidents for who works them, events for who is notified."""
+"""What goes wrong with what serves, told to who is on duty: this app's kinds of incident."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def accuracy_regression(champion: ChampionAssignment, told: Regression) -> None:
         trigger=ACCURACY_REGRESSION,
         subject=version.label,
         summary=f"{version}: {told.reason}.",
-        facts={**told.to_json(), "assignment": champion.pk, "since": champion.from_at.isoformat()},
+        facts={"rule": told.to_json(), "assignment": champion.pk, "since": champion.from_at.isoformat()},
         severity="sev1" if told.severity == GONE else None,
     )
 
@@ -47,10 +47,6 @@ def drill_failed(drill: RollbackDrill) -> None:
     open_incident(
         trigger=DRILL_FAILED, summary=drill.sentence, facts={"drill": drill.pk, "run": str(drill.run_id)}
     )  # fmt: skip
-
-
-def rolled_back(assignment: ChampionAssignment) -> None:
-    """What serves was put back, in the transaction that did it."""
 
 
 def _artifact_whole(incident: Incident) -> Check:

@@ -305,8 +305,6 @@ def _apply(
         subject=assignment,
         data={"channel": channel, "reason": reason, "by": assignment.assigned_by_name, **told},
     )
-    if channel == Channel.LIVE:
-        alarms.rolled_back(assignment)
     return Rollback(assignment, plan, published, *files, seconds)
 
 

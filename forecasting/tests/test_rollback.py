@@ -39,6 +39,7 @@ from integrations.incident_errors import StillFailing
 from integrations.models import Incident
 from integrations.services.incidents import resolve_incident
 from ledger.models import AuditEvent, Run, RunState
+from ledger.services.audit import record
 from ledger.services.verify import verify_chain
 from tenants.errors import RoleRequired
 from tenants.models import Heartbeat, Tenant, TenantStatus
@@ -378,13 +379,13 @@ def test_rollback__it_has_no_forecasts_or_an_older_broken_set__new_ones_are_made
 def test_rollback__clock_set_back__keeps_history_in_order(served: Served) -> None:
     late = timezone.now() + timedelta(days=2)
     with transaction.atomic():
-        champions.champion_version()
         row = ChampionAssignment.objects.get(pk=served.second.pk)
         row.to_at = row.from_at
         row.save(update_fields=["to_at"])
-        ChampionAssignment.objects.create(
+        ahead_of_time = ChampionAssignment.objects.create(
             version=row.version, kind="rollback", effective_on=AS_OF, from_at=late, reason="From the future"
         )
+        record(event="champion.assigned", subject=ahead_of_time)
     back = served.back().assignment
     assert back.from_at == late and ChampionAssignment.objects.filter(to_at=None).get() == back
 
