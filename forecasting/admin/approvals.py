@@ -17,11 +17,13 @@ from forecasting.errors_promotion import DecisionCodeUnknown
 from forecasting.models import DecisionCode, GateReport, PromotionRequest, RequestState
 from forecasting.selectors_review import around
 from forecasting.selectors_shadow import shadow_view, standing_of
+from forecasting.services.decision_clock import not_before
 from forecasting.services.discussion import comment_on_request, set_mail_preference, wants_mails
 from forecasting.services.promotion import approve_promotion, reject_promotion, why_stale, withdraw_promotion
 from ledger.admin.base import ReadOnlyAdmin, View
 from ledger.admin.forms import ReasonForm
 from ledger.errors import DomainError
+from ledger.models import AuditEvent
 from ledger.sites import tenant_site
 from ledger.templatetags.forecourt import ago, badge, moment
 from tenants.roles import Role, roles_of
@@ -60,7 +62,14 @@ class PromotionRequestAdmin(ReadOnlyAdmin):
             return self._listed(requests, request)
         related = ("candidate__spec", "champion__spec", "gate_report__policy", "gate_report__candidate")
         judged = GateReport.objects.filter(candidate=OuterRef("candidate")).order_by("-created_at", "-pk").values("pk")
-        return requests.select_related(*related).defer(*_UNUSED).annotate(newest_report_id=Subquery(judged[:1]))
+        return (
+            requests.select_related(*related)
+            .defer(*_UNUSED)
+            .annotate(
+                newest_report_id=Subquery(judged[:1]),
+                newest_event_at=Subquery(AuditEvent.objects.order_by("-sequence").values("at")[:1]),
+            )
+        )
 
     def _listed(self, requests: QuerySet[PromotionRequest], request: HttpRequest) -> QuerySet[PromotionRequest]:
         """For the list: names only, and whose turn it is."""
@@ -125,7 +134,7 @@ class PromotionRequestAdmin(ReadOnlyAdmin):
     def page_context(self, request: HttpRequest, obj: PromotionRequest) -> dict[str, Any]:
         near = around(obj, viewer_id=request.user.pk)
         roles, own = near.roles, request.user.pk == obj.requested_by_id
-        stale = why_stale(obj)
+        stale = why_stale(obj, now=not_before(getattr(obj, "newest_event_at", None)))
         report = obj.gate_report
         return {
             "promotion": obj,

@@ -14,6 +14,10 @@ def decision_time() -> datetime:
 
     So a request that had lapsed by the last thing that was recorded is not alive again on a clock set back.
     """
-    newest = AuditEvent.objects.order_by("-sequence").values_list("at", flat=True).first()
+    return not_before(AuditEvent.objects.order_by("-sequence").values_list("at", flat=True).first())
+
+
+def not_before(newest: datetime | None) -> datetime:
+    """Now, but never before the newest event, which the caller has read."""
     now = timezone.now()
     return max(now, newest) if newest is not None else now

@@ -75,9 +75,12 @@ def newest_report(candidate: ModelVersion) -> GateReport | None:
     return reports.order_by("-created_at", "-pk").first()
 
 
-def why_stale(request: PromotionRequest) -> str | None:
-    """Why a pending request would lapse if somebody acted on it now, or None. For pages; changes nothing."""
-    return stale_reason(request, decision_time()) if request.state == RequestState.PENDING else None
+def why_stale(request: PromotionRequest, *, now: datetime | None = None) -> str | None:
+    """Why a pending request would lapse if somebody acted on it now, or None. For pages; changes nothing.
+
+    now: the time of deciding, where the caller has read it already (``decision_clock``).
+    """
+    return stale_reason(request, now or decision_time()) if request.state == RequestState.PENDING else None
 
 
 def stale_reason(request: PromotionRequest, now: datetime) -> str | None:

@@ -31,6 +31,7 @@ from integrations.models import (
     WebhookDelivery,
 )
 from integrations.services.drafts import create_draft
+from integrations.services.incidents import open_incident
 from integrations.services.tokens import issue_token
 from integrations.services.webhook_sending import send_test
 from integrations.services.webhooks import create_endpoint
@@ -103,6 +104,7 @@ def make_world(series_count: int = 6) -> World:
 
 
 def _hook(admin: User) -> WebhookDelivery:
+    open_incident(trigger="stale_source", subject="pos", summary="pos brought nothing for two days.")
     endpoint, _ = create_endpoint(
         name="Ordering", url="https://hooks.example.com/forecourt?key=abc", events=["promotion.approved"], actor=admin
     )
@@ -118,7 +120,7 @@ def _runs() -> tuple[Run, Run]:
     )  # fmt: skip
     failed = Run.objects.create(
         kind="integrations.ingest", idempotency_key="failed", state="failed", error="sales.csv is empty.",
-        finished_at=now, correlation_id=running.correlation_id, **common,
+        finished_at=now, **common,
     )  # fmt: skip
     return running, failed
 

@@ -23,6 +23,7 @@ from integrations.models import (
     ApiToken,
     Contract,
     DriftItem,
+    Incident,
     IngestBatch,
     OnboardingDraft,
     RejectedRow,
@@ -62,6 +63,7 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_strategycycle_decide": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_strategycycle_train": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_strategycycle_download": frozenset(Role),
+    "integrations_incident_act": frozenset(Role),
     "integrations_source_state": frozenset({Role.TENANT_ADMIN}),
     "integrations_contract_activate": frozenset({Role.TENANT_ADMIN}),
     "integrations_contract_download": frozenset(Role),
@@ -141,17 +143,17 @@ def _url(name: str, world: World) -> str:
         "served",
         "mails",
     )
+    if model == "decision" and action == "export":
+        return reverse(f"admin:{name}", args=["md"])
     if action in alone:
         return reverse(f"admin:{name}")
-    if action == "export":
-        return reverse(f"admin:{name}", args=["md"])
     found = {
         "modelversion": world.pending.candidate, "source": world.draft.source, "contract": world.draft,
         "ingestbatch": world.batch, "apitoken": world.token, "run": world.running, "promotionrequest": world.pending,
         "series": Series.objects.earliest("pk"), "strategycycle": world.cycle,
         "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
         "rejectedrow": RejectedRow.objects.earliest("pk"), "sftpconnection": SftpConnection.objects.get(),
-        "rollbackdrill": RollbackDrill.objects.get(),
+        "rollbackdrill": RollbackDrill.objects.get(), "incident": Incident.objects.get(),
         "webhookendpoint": world.hook.endpoint, "driftitem": DriftItem.objects.get(),
         "user": Invitation.objects.filter(schema_name="alpha").earliest("pk"),
     }[model]  # fmt: skip

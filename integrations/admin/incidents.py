@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
 
 from integrations.incident_errors import UnknownTrigger
@@ -95,9 +95,9 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     def act_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Acknowledge, tick a step, comment, look again, or resolve: by POST only."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         incident: Incident = self.object_or_404(request, object_id)
+        if request.method != "POST":
+            return self.to_object(incident)
         text = request.POST.get("text", "")
         made = attempt(request, self._act(request, incident.pk, text), done=str)
         if made is None and text:
