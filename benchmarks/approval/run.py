@@ -22,6 +22,7 @@ def main(*, quick: bool) -> None:
         load_synthetic(SCHEMA, series=series, days=days)
         first = ["seasonal_average"]
         approval_page.measure(part, SCHEMA, series=series, families=first, named="a first champion")
+        approval_page.open_gates(SCHEMA)
         second = ["lightgbm"]
         approval_page.measure(part, SCHEMA, series=series, families=second, named="against a champion")
     finally:
