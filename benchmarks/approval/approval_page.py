@@ -65,7 +65,7 @@ def open_gates(schema: str) -> None:
              "max_total_cost_ratio_with_fewer_stockouts"), 2.0,
         )  # fmt: skip
         wide |= dict.fromkeys(("bias_tolerance", "stockout_rate_tolerance", "overstock_rate_tolerance"), 1.0)
-        wide |= {"coverage80_tolerance": 0.5, "min_p_lower": 0.5, "max_upper95_change": 1.0}
+        wide |= {"coverage80_tolerance": 0.15, "min_p_lower": 0.5, "max_upper95_change": 1.0}
         admin = _person("admin", Role.TENANT_ADMIN)
         change_policy(body={"gates": wide}, actor=admin, reason="Only the page is measured")
 
