@@ -72,8 +72,10 @@ class Schedule:
             due = wall.replace(minute=self.at.minute, second=0, microsecond=0) + late
             return f"{wall:%Y-%m-%dT%H}{local:%z}" if wall >= due else None
         first = self._first_day(wall.date())
+        if wall < datetime.combine(first, self.at) + late:
+            first = self._first_day(first - timedelta(days=1))  # the slot before lasts until this one is due
         due = datetime.combine(first, self.at) + late
-        return first.isoformat() if wall >= due and due.replace(tzinfo=zone) >= since else None
+        return first.isoformat() if due.replace(tzinfo=zone) >= since else None
 
     def _first_day(self, today: date) -> date:
         """The day on which the current slot begins: today, this week's day, or this month's; the last one before it

@@ -151,5 +151,6 @@ def _holdout(accesses: int) -> dict[str, Any]:
         "candidates": [{"label": "v1", "at": "2026-04-01T00:00:00+00:00", "by": "system"}],
         "accesses": accesses,
         "budget": 1,
+        "fingerprint": "f" * 64,
         "openings": [{"by": "system", "at": "2026-04-01T06:00:00+00:00", "reason": ""}] * accesses,
     }

@@ -51,6 +51,10 @@ PATHS = (
         "demand up to the origin, plans up to the end of the horizon",
     ),
     SeeingPath(
+        "drill", "services.drill_models.make_drill_version", "serving window as of the drill's origin",
+        "demand up to that origin, plans up to the end of the horizon; never judged, asked for or served",
+    ),
+    SeeingPath(
         "accuracy", "services.accuracy.measure_accuracy", "serving window as of the day asked for",
         "demand up to that day",
     ),
@@ -80,6 +84,7 @@ PATHS = (
 
 USES: dict[str, str] = {
     # place: path. A place is `file::function uses what`, as the scan prints it.
+    "forecasting/admin/approval_page.py::_what_would_serve uses Demand": "show",
     "forecasting/admin/totals_view.py::sold_by_day uses Demand": "show",
     "forecasting/migrations/0002_guards_and_view.py uses forecast_daily": "schema",
     "forecasting/migrations/0002_guards_and_view.py uses forecasting_demand": "schema",
@@ -93,6 +98,7 @@ USES: dict[str, str] = {
     "forecasting/selectors.py::newest_day uses Demand": "door",
     "forecasting/services/accuracy.py::_stored_rows uses forecast_daily": "accuracy",
     "forecasting/services/accuracy.py::measure_accuracy uses demand_snapshot": "accuracy",
+    "forecasting/services/accuracy.py::stored_rows uses forecast_daily": "accuracy",
     "forecasting/services/backtesting.py::run_backtest uses compared": "backtest",
     "forecasting/services/backtesting.py::run_backtest uses demand_snapshot": "backtest",
     "forecasting/services/database_source.py::DatabaseSource.panel uses load_segment": "door",
@@ -104,6 +110,9 @@ USES: dict[str, str] = {
     "forecasting/services/demand_sink.py::_upsert_future uses forecasting_knownfuture": "load",
     "forecasting/services/demand_sink.py::_write_demand uses forecasting_demand": "load",
     "forecasting/services/demand_sink.py::load_demand uses forecasting_demand": "load",
+    "forecasting/services/drill.py::restore uses forecast_frame": "drill",
+    "forecasting/services/drill_models.py::make_drill_version uses demand_snapshot": "drill",
+    "forecasting/services/drill_models.py::make_drill_version uses fit": "drill",
     "forecasting/services/evaluating.py::_table uses run_backtest": "evaluation",
     "forecasting/services/explaining.py::explain_point uses load_panel": "explain",
     "forecasting/services/explaining.py::explain_point uses load_series": "explain",

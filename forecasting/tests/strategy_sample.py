@@ -21,6 +21,7 @@ from forecasting.models import StrategyCycle, StrategyDecision
 from forecasting.services.strategy import keep_cycle, report_of, write_files
 from forecasting.tests.factories import AS_OF
 from integrations.services.artifacts import keep_artifacts
+from ledger.services.audit import record
 
 
 @cache
@@ -65,7 +66,7 @@ def make_decision(
         report={},
         report_sha256="0" * 64,
     )
-    return StrategyDecision.objects.create(
+    decision = StrategyDecision.objects.create(
         cycle=cycle,
         kind="chosen",
         point="made for a test",
@@ -76,3 +77,5 @@ def make_decision(
         reason=reason,
         decided_by_name="ann",
     )
+    record(event="strategy.decided", subject=cycle, data={"decision": decision.pk})
+    return decision

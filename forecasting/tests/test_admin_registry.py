@@ -39,6 +39,7 @@ from forecasting.tests.factories import (
     promote,
     score_set,
 )
+from forecasting.tests.promotion_state import tampered
 from ledger.models import AuditEvent
 from tenants.errors import RoleRequired
 from tenants.models import Tenant
@@ -181,15 +182,18 @@ def test_sparkline__less_than_two_values__is_nothing(values: list[float | None])
 def test_card__version__tells_features_in_words_and_the_limits_of_what_is_stored(champion: ModelVersion) -> None:
     version = make_candidate()
     make_report(version, factor=1.2)
-    ModelVersion.objects.filter(pk=version.pk).update(
-        notes=[{"family": "lightgbm", "reason": "too short", "series": 3}],
-        backtest={"scores": {
+    notes, backtest = (
+        [{"family": "lightgbm", "reason": "too short", "series": 3}],
+        {"scores": {
             "overall": {"wape": {"value": 0.3, "n": 500}, "fva": {"value": -0.1, "n": 500}, "bias": {"value": 0.08},
                         "coverage80": {"value": 0.65, "n": 500}},
             "by_class": {"lumpy": {"wape": {"value": 0.9, "n": 50}, "coverage80": {"value": 0.95, "n": 50}}},
             "by_week": {"1": {"wape": {"value": 0.2}}, "2": {"wape": {"value": 0.4}}},
         }},
     )  # fmt: skip
+    tampered(
+        "modelversion", f"notes = '{json.dumps(notes)}', backtest = '{json.dumps(backtest)}' WHERE id = {version.pk}"
+    )
     card = model_card(ModelVersion.objects.get(pk=version.pk))
     limits = "\n".join(card["limits"])
     for part in ("did not pass: ", "does not beat the last season repeated", "error on lumpy demand is 90.0%",
@@ -362,8 +366,9 @@ def test_compare__judged_against_each_other__takes_the_scores_of_the_same_rows(c
 def test_compare__other_windows__warns_that_rows_differ(alpha: Tenant) -> None:
     first, second = make_candidate(), make_candidate(as_of=AS_OF + timedelta(days=7), horizon=7)
     for version, rows in ((first, "x"), (second, "y")):
-        version.evaluation = {"scores": score_set(1.0).to_json(), "rows_sha256": rows}
-        version.save(update_fields=["evaluation"])
+        body = json.dumps({"scores": score_set(1.0).to_json(), "rows_sha256": rows})
+        tampered("modelversion", f"evaluation = '{body}' WHERE id = {version.pk}")
+        version.refresh_from_db()
     tables = {table.basis: table for table in compare_versions(first, second).scores}
     assert "own holdout" in tables["holdout"].warning
     assert "another horizon" in tables["backtest"].warning and "other training data" in tables["backtest"].warning

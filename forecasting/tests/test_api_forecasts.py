@@ -13,9 +13,11 @@ from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from forecasting.api.rows import COLUMNS
-from forecasting.models import ChampionAssignment, Channel, ForecastPath, ForecastSet, ModelVersion, Series
+from forecasting.models import ChampionAssignment, ForecastPath, ForecastSet, ModelVersion, Series
 from forecasting.tests.api_helpers import get, viewer_key, walk
 from forecasting.tests.factories import AS_OF, make_candidate, make_forecasts, make_series, promote
+from forecasting.tests.promotion_state import tampered
+from ledger.services.audit import record
 from tenants.models import Tenant
 
 LIST = "/api/v1/forecasts/"
@@ -128,14 +130,14 @@ def test_list__origin__gives_the_set_from_that_day(champion: ModelVersion, key: 
 
 
 def test_list__weekly_steps__target_dates_are_weeks_apart(champion: ModelVersion, key: str) -> None:
-    ForecastPath.objects.update(step_days=7)
+    tampered("forecastpath", "step_days = 7")
     rows = get("alpha", f"{LIST}?store=store-1&product=product-1", key).json()["results"]
     assert [row["target_date"] for row in rows[:3]] == ["2026-04-01", "2026-04-08", "2026-04-15"]
     assert rows == expected_rows(champion)[:STEPS]
 
 
 def test_list__drill_forecasts__are_never_served(champion: ModelVersion, key: str) -> None:
-    ForecastSet.objects.update(channel=Channel.DRILL)
+    tampered("forecastset", "channel = 'drill'")
     assert get("alpha", f"{LIST}?version={champion.number}", key).status_code == 404
 
 
@@ -269,7 +271,8 @@ def test_list__new_champion_or_rollback__etag_and_date_change(champion: ModelVer
     assert (changed.status_code, changed.json()["model_version"]) == (200, second.number)
     later = timezone.now() + timedelta(minutes=5)
     ChampionAssignment.objects.filter(to_at__isnull=True).update(to_at=later)
-    ChampionAssignment.objects.create(version=champion, kind="rollback", effective_on=AS_OF, from_at=later)
+    again = ChampionAssignment.objects.create(version=champion, kind="rollback", effective_on=AS_OF, from_at=later)
+    record(event="champion.assigned", subject=again)
     rolled = get("alpha", LIST, key, if_modified_since=changed["Last-Modified"])
     assert (rolled.status_code, rolled.json()["model_version"]) == (200, champion.number)
 
@@ -287,7 +290,7 @@ def test_detail__series__gives_its_path_and_what_made_it(
     champion: ModelVersion, key: str, django_assert_num_queries: Callable[[int], Any]
 ) -> None:
     path = ForecastPath.objects.select_related("series").order_by("series_id")[2]
-    ForecastPath.objects.filter(pk=path.pk).update(flags=["fallback"])
+    tampered("forecastpath", f"flags = '[\"fallback\"]' WHERE id = {path.pk}")
     get("alpha", LIST, key)
     with django_assert_num_queries(7):
         response = get("alpha", f"{LIST}{path.series_id}/", key)

@@ -27,6 +27,7 @@ from forecasting.tests.factories import (
 )
 from forecasting.tests.test_served import story  # noqa: F401  # a fixture
 from ledger.models import AuditEvent
+from ledger.services.audit import record
 from tenants.models import Tenant
 from tenants.roles import Role
 
@@ -414,8 +415,9 @@ def test_gate_policy__in_force_and_earlier__are_told(alpha: Tenant) -> None:
 
 def test_reads__drill_channel__is_not_shown(alpha: Tenant) -> None:
     version = promote(make_candidate()).version
-    ChampionAssignment.objects.create(
+    drilled = ChampionAssignment.objects.create(
         channel="drill", version=version, kind="promotion", effective_on=AS_OF, from_at="2026-04-01T00:00:00Z"
     )
+    record(event="champion.assigned", subject=drilled)
     assert len(get("alpha", "/api/v1/champions/", viewer_key()).json()["results"]) == 1
     assert get("alpha", "/api/v1/champions/?on=2026-04-01", viewer_key()).json()["results"] == []

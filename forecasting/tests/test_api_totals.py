@@ -16,6 +16,7 @@ from forecasting.api.total_rows import COLUMNS
 from forecasting.models import ForecastNodePath, ForecastSet, ModelVersion, Series
 from forecasting.tests.api_helpers import get, viewer_key, walk
 from forecasting.tests.factories import AS_OF, make_candidate, make_series, promote
+from forecasting.tests.promotion_state import lost, tampered
 from tenants.models import Tenant
 
 TOTALS = "/api/v1/forecasts/totals/"
@@ -117,10 +118,10 @@ def test_totals__bad_value__is_refused_naming_it(key: str, query: str, parameter
 
 def test_totals__nothing_there__the_page_says_why(champion: ModelVersion, key: str) -> None:
     assert "holds 5 series" in get("alpha", f"{TOTALS}?level=store&key=nowhere", key).json()["message"]
-    ForecastNodePath.objects.filter(level="category").delete()
+    lost("forecastnodepath", "level = 'category'")
     body = get("alpha", f"{TOTALS}?level=category", key).json()
     assert body["results"] == [] and "There is: total, store." in body["message"]
-    ForecastNodePath.objects.all().delete()
+    lost("forecastnodepath", "true")
     assert "stored without totals" in get("alpha", TOTALS, key).json()["message"]
 
 
@@ -131,7 +132,8 @@ def test_totals__nothing_serves__is_404(alpha: Tenant) -> None:
 
 @pytest.mark.parametrize("name", ['a"b\\c', "new\nline", "ünï✓ 仓库", "'); DROP TABLE x; --", "=1+1"])
 def test_totals__keys_of_any_text__come_back_as_they_are(champion: ModelVersion, key: str, name: str) -> None:
-    ForecastNodePath.objects.filter(level="store", key="store-1").update(key=name)
+    quoted = name.replace("'", "''")
+    tampered("forecastnodepath", f"key = '{quoted}' WHERE level = 'store' AND key = 'store-1'")
     assert name in {row["key"] for row in get("alpha", TOTALS, key).json()["results"]}
     found = csv.DictReader(io.StringIO(get("alpha", f"{TOTALS}?format=csv", key).content.decode(), newline=""))
     defused = f"'{name}" if name.startswith("=") else name

@@ -293,7 +293,7 @@ def test_page__mixture__shows_each_members_weight_and_reasons(
         families=("lightgbm", "prophet", "seasonal_naive"),
         weights={"*": {"lightgbm": 0.5, "prophet": 0.25, "seasonal_naive": 0.25}},
     )
-    monkeypatch.setattr(training, "_champion_spec", lambda: mixed)  # as if a search had proposed it
+    monkeypatch.setattr(training, "_champion_spec", lambda champion: mixed)  # as if a search had proposed it
     publish(train(mode="refresh"))
     path = ForecastPath.objects.select_related("forecast_set__version__spec").latest("pk")
     found = reasons_of(path).explanation
@@ -315,7 +315,7 @@ def test_page_and_api__family_that_declined__is_named_with_its_reason(
         families=("intermittent", "seasonal_naive"),
         weights={"*": {"intermittent": 0.5, "seasonal_naive": 0.5}},
     )
-    monkeypatch.setattr(training, "_champion_spec", lambda: mixed)  # as if a search had proposed it
+    monkeypatch.setattr(training, "_champion_spec", lambda champion: mixed)  # as if a search had proposed it
     publish(train(mode="refresh"))
     path = ForecastPath.objects.select_related("forecast_set__version__spec").latest("pk")
     found = reasons_of(path).explanation

@@ -29,6 +29,7 @@ from forecasting.models import ForecastSet, ModelVersion, Series, StrategyDecisi
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.artifacts import load_fit
 from forecasting.services.backtesting import run_backtest
+from forecasting.services.drill_models import make_drill_version
 from forecasting.services.evaluating import evaluate_inline
 from forecasting.services.explaining import explain_point, point_of
 from forecasting.services.gate import judge_candidate
@@ -39,6 +40,7 @@ from forecasting.services.strategy import cycle_inline
 from forecasting.services.windows import plan_window
 from forecasting.tests.factories import promote
 from forecasting.tests.partition_paths import PATHS
+from forecasting.tests.promotion_state import lost
 from forecasting.tests.strategy_sample import make_decision
 from forecasting.tests.synthetic import FIRST, activate, load, make_contract, make_demand, train
 from forecasting.tests.test_gate import context
@@ -240,7 +242,18 @@ def _judged(world: World) -> dict[str, Any]:
     """What the gate says and shows. Readiness is left out: it counts the days and products that the tenant has now."""
     report = judge_candidate(ctx=context(), candidate=world.candidate)
     evidence = {name: part for name, part in report.evidence.items() if name not in {"operations", "holdout"}}
-    return {"results": report.results, **evidence, "holdout": _without(report.evidence["holdout"], "openings")}
+    return {
+        "results": report.results,
+        **evidence,
+        "holdout": _without(_without(report.evidence["holdout"], "openings"), "candidates"),
+    }
+
+
+def _drill(world: World) -> dict[str, Any]:
+    """A fit that is made for a drill as of an earlier day."""
+    spec = EngineSpec.from_json(world.champion.spec.body)
+    version = make_drill_version(ctx=context(), spec=spec, calibrated_by=world.champion, origin=AS_OF, damage=False)
+    return _fit_side(version, "serving")
 
 
 def _without(body: dict[str, Any], name: str) -> dict[str, Any]:
@@ -254,7 +267,12 @@ def _opponent(world: World) -> Any:
 
 
 def _forecast(world: World) -> Any:
-    ForecastSet.objects.filter(pk=world.forecast_set.pk).delete()
+    for table, key in (
+        ("forecastpath", "forecast_set_id"),
+        ("forecastnodepath", "forecast_set_id"),
+        ("forecastset", "id"),
+    ):
+        lost(table, f"{key} = {world.forecast_set.pk}")
     made = forecast_version(ctx=None, version=world.champion, origin=AS_OF)
     return list(made.paths.order_by("series_id").values("series_id", "family", "flags", "start_date", "yhat",
                                                         "lo80", "hi80", "lo95", "hi95")), _totals(made)  # fmt: skip
@@ -332,6 +350,7 @@ PROBES = (
     Probe("gate", "opponent", _opponent, TRAIN_END, TRAIN_END),
     Probe("forecast", "from the fit", _forecast, AS_OF, _days(AS_OF, HORIZON)),
     Probe("forecast", "rolled forward", _rolled, _days(AS_OF, 5), _days(AS_OF, 5 + HORIZON)),
+    Probe("drill", "fitted for it", _drill, AS_OF, _days(AS_OF, HORIZON)),
     Probe("accuracy", "records", _accuracy, _days(AS_OF, 5), _days(AS_OF, 5)),
     Probe("explain", "one step", _explain, AS_OF, _days(AS_OF, HORIZON)),
 )  # fmt: skip

@@ -27,6 +27,7 @@ from forecasting.tests.factories import (
     make_series,
     promote,
 )
+from ledger.services.audit import record
 from tenants.models import Tenant
 from tenants.roles import Role
 
@@ -188,9 +189,10 @@ def test_champion_on__after_a_rollback_to_an_older_fit__is_the_restored_one(alph
 
 def test_drill__champion_of_another_channel__did_not_serve(story: dict[str, Any]) -> None:
     with on_clock(at(AS_OF + timedelta(days=5), 9)):
-        ChampionAssignment.objects.create(
+        drilled = ChampionAssignment.objects.create(
             channel="drill", version=story["second"], kind="promotion", effective_on=AS_OF, from_at=timezone.now()
         )
+        record(event="champion.assigned", subject=drilled)
     assert [label for label, _ in told(AS_OF + timedelta(days=5))] == ["v1"]
 
 

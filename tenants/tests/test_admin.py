@@ -8,13 +8,14 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from ledger.execution import execute
 from ledger.models import AuditEvent, Run, RunState
 from ledger.sites import platform_site
 from tenants.errors import PlatformOperatorRequired
-from tenants.models import Heartbeat, Tenant, TenantStatus
+from tenants.models import Dispatch, Heartbeat, SloSample, Tenant, TenantStatus
 from tenants.roles import Role
 from tenants.services.setting_up import ask
 from tenants.tests.application_world import make_confirmed, make_invited
@@ -44,6 +45,8 @@ def url(name: str, *args: object) -> str:
 def test_every_registered_page__operator__opens(operator: Client) -> None:
     Run.objects.create(kind="tenants.test", idempotency_key="one")
     make_invited()
+    Dispatch.objects.create(kind="tenants.test")
+    SloSample.objects.create(slo="forecast_freshness", slot=timezone.now(), good=1, total=1)
     assert operator.get(url("index")).status_code == 200
     for model, admin in platform_site._registry.items():
         name = model._meta.label_lower.replace(".", "_")
