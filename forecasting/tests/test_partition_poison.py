@@ -251,7 +251,7 @@ def _judged(world: World) -> dict[str, Any]:
 
 def _drill(world: World) -> dict[str, Any]:
     """A fit that is made for a drill as of an earlier day."""
-    spec = EngineSpec.from_json(world.champion.spec.body)
+    spec = ModelSpec.from_json(world.champion.spec.body)
     version = make_drill_version(ctx=context(), spec=spec, calibrated_by=world.champion, origin=AS_OF, damage=False)
     return _fit_side(version, "serving")
 
