@@ -87,7 +87,8 @@ def test_gate__no_champion__is_held_against_seasonal_naive_with_all_its_evidence
     sample = sample_evidence(candidate, None, factor=0.95, confidence="measured", accesses=1)
     for part in set(sample) - {"scores", "realised"}:
         assert shape(report.evidence[part]) == shape(sample[part]), part
-    assert set(report.evidence) == set(sample)
+    assert set(report.evidence) == set(sample) | {"bootstrap_parts", "shadow"}
+    assert report.evidence["bootstrap_parts"] and report.evidence["shadow"]["weeks"] == 0
     assert set(report.evidence["scores"]["candidate"]) == set(sample["scores"]["candidate"])
     holdout, business = report.evidence["holdout"], report.evidence["business"]
     assert (holdout["days"], holdout["accesses"], holdout["series"]) == (28, 1, 16)
