@@ -65,7 +65,7 @@ def test_served__today_and_a_day_before__say_who_served_and_what_was_forecast(
 ) -> None:
     page = sign_in(A, "viewer")
     page.goto(site.url(A))
-    page.get_by_role("link", name="What served on", exact=False).first.click()
+    page.get_by_role("link", name="What served on").click()
     expect(page.get_by_role("region", name="Who served").get_by_text("reviewer").first).to_be_visible()
     page.get_by_label("Day", exact=True).fill("2017-11-10")
     page.get_by_role("button", name="Show").click()
