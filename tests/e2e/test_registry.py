@@ -68,7 +68,7 @@ def test_served__today_and_a_day_before__say_who_served_and_what_was_forecast(
     page.get_by_role("link", name="What served on").click()
     expect(page.get_by_role("region", name="Who served").get_by_text("reviewer").first).to_be_visible()
     page.get_by_label("Day", exact=True).fill("2017-11-10")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_text("Nothing served on 10 Nov 2017")).to_be_visible()
     expect(page.get_by_role("region", name="Forecasts for the day").get_by_role("row").nth(1)).to_be_visible()
     with page.expect_download() as started:
