@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 
+from forecasting.errors import ArtifactCorrupt
 from forecasting.models import ModelVersion
+from forecasting.services import alarms
 from forecasting.services.artifacts import stored_state
 from ledger.services.audit import record
 from tenants.roles import Role, require_role
@@ -28,6 +31,11 @@ class FileCheck:
         return self.expected == self.found
 
     @property
+    def unread(self) -> bool:
+        """Whether the storage did not give it out: then nobody knows what it holds."""
+        return self.found.startswith("could not be read")
+
+    @property
     def words(self) -> str:
         """What was found, for a person."""
         if self.good:
@@ -40,7 +48,7 @@ class FileCheck:
 def verify_artifacts(*, version: ModelVersion, actor: AbstractBaseUser | None) -> list[FileCheck]:
     """Read every file of a version again and hold it against its registered hash; what was found is recorded.
 
-    Needs analyst, reviewer or tenant_admin, or None for the system (a large model takes a while to read). A version
+    A file that is missing or changed is an incident, as it is when it would be loaded. Needs analyst, reviewer or tenant_admin, or None for the system (a large model takes a while to read). A version
     without files gives an empty list. Raises ``RoleRequired``.
     """
     if actor is not None:
@@ -50,10 +58,16 @@ def verify_artifacts(*, version: ModelVersion, actor: AbstractBaseUser | None) -
         found, size = stored_state(row)
         checks.append(FileCheck(row.role, row.name, row.sha256, found, size))
     bad = [asdict(check) for check in checks if not check.good]
-    record(
-        event="artifacts.verified",
-        actor=actor,
-        subject=version,
-        data={"version": version.number, "files": len(checks), "good": bool(checks) and not bad, "bad": bad},
-    )
+    with transaction.atomic():
+        record(
+            event="artifacts.verified",
+            actor=actor,
+            subject=version,
+            data={"version": version.number, "files": len(checks), "good": bool(checks) and not bad, "bad": bad},
+        )
+        corrupt = next((check for check in checks if not check.good and not check.unread), None)
+        if corrupt is not None:
+            alarms.artifact_corrupt(
+                ArtifactCorrupt(version.number, corrupt.role, corrupt.name, corrupt.expected, corrupt.found)
+            )
     return checks

@@ -40,6 +40,7 @@ from forecasting.tests.factories import (
     score_set,
 )
 from forecasting.tests.promotion_state import tampered
+from integrations.models import Incident
 from ledger.models import AuditEvent
 from tenants.errors import RoleRequired
 from tenants.models import Tenant
@@ -292,6 +293,7 @@ def test_verify__whole_altered_and_missing_file__is_told_and_recorded(alpha: Ten
     client = client_of("alpha", make_person("anna", Role.ANALYST))
     url = reverse("admin:forecasting_modelversion_verify", args=[version.pk])
     assert "are what was registered" in client.post(url, follow=True).content.decode()
+    assert not Incident.objects.exists()
     default_storage.delete(artifact.path)
     default_storage.save(artifact.path, ContentFile(b"0123456780"))
     answer = client.post(url, follow=True).content.decode()
@@ -301,6 +303,9 @@ def test_verify__whole_altered_and_missing_file__is_told_and_recorded(alpha: Ten
     events = AuditEvent.objects.filter(event="artifacts.verified", subject_id=str(version.pk)).order_by("sequence")
     assert [event.data["good"] for event in events] == [True, False, False]
     assert {event.actor_name for event in events} == {"anna"}
+    incident = Incident.objects.get(trigger="artifact_corrupt")
+    assert (incident.subject, incident.state, incident.occurrences) == (version.label, "open", 2)
+    assert incident.facts["file"] == "model.txt" and incident.facts["found"] == "no file"
 
 
 def test_verify__get__reads_and_records_nothing(alpha: Tenant, client_of: ClientOf) -> None:

@@ -85,7 +85,7 @@ def do_step(*, incident_id: int, key: str, actor: AbstractBaseUser | None, text:
     if step is None:
         raise StepUnknown(str(incident), key)
     _audit("incident.step", incident, actor, step=key)
-    return _note(incident, _Kind.STEP, text.strip(), actor, step=key, title=step.text)
+    return _note(incident, _Kind.STEP, text.strip(), actor, {"step": key, "title": step.text})
 
 
 def check_incident(*, incident_id: int, actor: AbstractBaseUser | None = None) -> Check:
@@ -93,7 +93,7 @@ def check_incident(*, incident_id: int, actor: AbstractBaseUser | None = None) -
     with transaction.atomic():
         incident = _locked(incident_id, actor)
         found = _look(incident)
-        _note(incident, _Kind.CHECK, found.text, actor, passed=found.passed)
+        _note(incident, _Kind.CHECK, found.text, actor, {"passed": found.passed})
     return found
 
 
@@ -111,7 +111,7 @@ def resolve_incident(*, incident_id: int, actor: AbstractBaseUser | None, text: 
         if IncidentState.RESOLVED not in INCIDENT_TRANSITIONS[incident.state]:
             raise _closed(incident)
         found = _look(incident)
-        _note(incident, _Kind.CHECK, found.text, actor, passed=found.passed)
+        _note(incident, _Kind.CHECK, found.text, actor, {"passed": found.passed})
         if found.passed:
             incident.state = IncidentState.RESOLVED
             incident.resolved_at = timezone.now()
@@ -137,7 +137,7 @@ def _open(kind: Trigger, subject: str, summary: str, facts: dict[str, Any], seve
     incident = Incident.objects.create(
         trigger=kind.name, subject=subject, severity=severity, summary=summary, facts=facts, last_seen_at=now
     )
-    _note(incident, _Kind.OPENED, summary, None, **facts)
+    _note(incident, _Kind.OPENED, summary, None, facts)
     _audit("incident.opened", incident, None, summary=summary)
     touch_incidents()
     return incident
@@ -153,9 +153,9 @@ def _seen_again(pk: int, summary: str, facts: dict[str, Any], severity: str) -> 
     if raised:
         incident.severity = severity
         _audit("incident.raised", incident, None, severity=severity)
-        _note(incident, _Kind.RAISED, summary, None, severity=severity, **facts)
+        _note(incident, _Kind.RAISED, summary, None, {**facts, "severity": severity})
     elif incident.events.order_by("-pk").values_list("text", flat=True).first() != summary:
-        _note(incident, _Kind.SEEN, summary, None, **facts)  # the same words again are only counted
+        _note(incident, _Kind.SEEN, summary, None, facts)  # the same words again are only counted
     incident.save()
     if raised:
         touch_incidents()
@@ -188,9 +188,11 @@ def _closed(incident: Incident) -> IncidentClosed:
     return IncidentClosed(str(incident), incident.get_state_display().lower(), by)
 
 
-def _note(incident: Incident, kind: str, text: str, actor: AbstractBaseUser | None, **data: Any) -> IncidentEvent:
+def _note(
+    incident: Incident, kind: str, text: str, actor: AbstractBaseUser | None, data: dict[str, Any] | None = None
+) -> IncidentEvent:
     return IncidentEvent.objects.create(
-        incident=incident, kind=kind, text=text, actor_name=actor_name(actor), data=data
+        incident=incident, kind=kind, text=text, actor_name=actor_name(actor), data=data or {}
     )
 
 

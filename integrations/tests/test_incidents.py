@@ -70,6 +70,16 @@ def test_open_incident__worse_than_before__raises_and_never_lowers(alpha):
     assert AuditEvent.objects.filter(event="incident.raised", subject_id=str(first.pk)).count() == 1
 
 
+def test_open_incident__facts_named_as_its_own_words__are_kept(alpha):
+    facts = {"severity": "low", "text": "red", "kind": "lamp", "actor": "nobody", "incident": 7}
+    incident = open_incident(trigger="lamp", subject="a", summary="red", facts=facts)
+    open_incident(trigger="lamp", subject="a", summary="burning", facts=facts, severity="sev1")
+    open_incident(trigger="lamp", subject="a", summary="still burning", facts=facts)
+    assert [(event.kind, event.data) for event in incident.events.all()] == [
+        ("opened", facts), ("raised", {**facts, "severity": "sev1"}), ("seen", facts),
+    ]  # fmt: skip
+
+
 def test_open_incident__unknown_trigger__is_refused(alpha):
     with pytest.raises(UnknownTrigger):
         open_incident(trigger="no_such", summary="?")
