@@ -48,8 +48,9 @@ class FileCheck:
 def verify_artifacts(*, version: ModelVersion, actor: AbstractBaseUser | None) -> list[FileCheck]:
     """Read every file of a version again and hold it against its registered hash; what was found is recorded.
 
-    A file that is missing or changed is an incident, as it is when it would be loaded. Needs analyst, reviewer or tenant_admin, or None for the system (a large model takes a while to read). A version
-    without files gives an empty list. Raises ``RoleRequired``.
+    A file that is missing or changed is an incident, as it is when it would be loaded. Needs analyst, reviewer or
+    tenant_admin, or None for the system (a large model takes a while to read). A version without files gives an empty
+    list. Raises ``RoleRequired``.
     """
     if actor is not None:
         require_role(actor, Role.ANALYST, Role.REVIEWER, Role.TENANT_ADMIN)
