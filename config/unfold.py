@@ -152,7 +152,12 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Versions", "model_training", "admin:forecasting_modelversion_changelist"),
             _item("Strategy", "balance", "admin:forecasting_strategycycle_changelist"),
             _item("In shadow", "visibility_off", "admin:forecasting_shadowstanding_changelist"),
-            _item("Champions", "trophy", "admin:forecasting_championassignment_changelist"),
+            _item(
+                "Champions",
+                "trophy",
+                "admin:forecasting_championassignment_changelist",
+                active=lambda request: _under(request, "championassignment/") and not _under(request, "/served/"),
+            ),
             _item("What served on", "event", "admin:forecasting_championassignment_served"),
             _item("Drills", "fire_extinguisher", "admin:forecasting_rollbackdrill_changelist"),
             _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
@@ -195,6 +200,11 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def tenant_name(request: HttpRequest) -> str:
     """What stands under the product's name: whose site this is."""
     return str(getattr(getattr(request, "tenant", None), "name", "Tenant"))
+
+
+def _under(request: HttpRequest, part: str) -> bool:
+    """Whether the page's address holds that part: an item whose address begins another's would light up with it."""
+    return part in request.path
 
 
 def _may(permission: str) -> Callable[[HttpRequest], bool]:

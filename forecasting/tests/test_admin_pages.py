@@ -298,3 +298,23 @@ def test_queries__of_front_review_and_run_pages__are_those_committed(world: Worl
     Run.objects.bulk_create(Run(kind=f"test.{k}", idempotency_key=f"more {k}") for k in range(24))
     assert _counts(client, world) == few, "the number of queries grows with the rows"
     assert few.items() <= json.loads(QUERY_COUNTS.read_text()).items(), "if the change is meant, commit the new figures"
+
+
+@pytest.mark.parametrize("path", ["forecasting_series", "ledger_run", "integrations_rejectedrow"])
+def test_lists__a_pattern_in_the_address__is_refused_and_reaches_no_database(
+    alpha: Tenant, client_of: ClientOf, path: str
+) -> None:
+    client = client_of("alpha", make_person("looker", Role.VIEWER))
+    answer = client.get(reverse(f"admin:{path}_changelist"), {"id__regex": "("})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "lit"), [("championassignment_changelist", "Champions"), ("championassignment_served", "What served on")]
+)
+def test_sidebar__of_two_pages_under_one_address__one_item_is_lit(
+    alpha: Tenant, client_of: ClientOf, name: str, lit: str
+) -> None:
+    answer = client_of("alpha", make_person("looker", Role.VIEWER)).get(reverse(f"admin:forecasting_{name}"))
+    items = [item for group in answer.context["sidebar_navigation"] for item in group["items"]]
+    assert [item["title"] for item in items if item["active"]] == [lit]

@@ -210,6 +210,8 @@ def test_database__forecasts_not_served_yet__may_be_changed(ids: Ids) -> None:
     shadow.paths.update(family="seasonal_naive")
     shadow.paths.all().delete()
     shadow.delete()
+    sql("SET CONSTRAINTS ALL IMMEDIATE")
+    assert not ForecastSet.objects.filter(version=ids.candidate).exists()
 
 
 def test_database__paths_that_served_and_were_lost__may_be_filled_in_but_not_added_to(ids: Ids) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
@@ -135,8 +136,8 @@ def test_request__judged_days_written_again__lapses_and_a_repeat_does_not(alpha:
 
 
 def test_judged_on_same_days__overlap_and_specs__counts_what_was_tried_on_these_days(alpha: Tenant) -> None:
-    def opened(back: int, **options: object) -> tuple[str, list[str]]:
-        version = make_candidate(as_of=AS_OF - timedelta(days=back), forecasts=False, **options)  # type: ignore[arg-type]
+    def opened(back: int, **options: Any) -> tuple[str, list[str]]:
+        version = make_candidate(as_of=AS_OF - timedelta(days=back), forecasts=False, **options)
         window = version.evaluation_window
         HoldoutAccess.objects.create(
             candidate=version, run_id=version.run_id, holdout_start=window["holdout_start"],
