@@ -68,7 +68,36 @@ class Env(BaseSettings):
         description="Address that the web entry point listens on; `0.0.0.0` behind a proxy or in a container.",
     )
     web_threads: int = Field(8, ge=1, alias="FORECOURT_WEB_THREADS", description="Threads of the web process.")
-    workers: int = Field(2, ge=1, alias="FORECOURT_WORKERS", description="Job processes of one worker host.")
+    workers: int = Field(
+        2, ge=1, alias="FORECOURT_WORKERS", description="Processes of one worker host that do long jobs."
+    )
+    short_workers: int = Field(
+        1, ge=1, alias="FORECOURT_SHORT_WORKERS", description="Processes of one worker host that do short jobs."
+    )
+    tenant_jobs: int = Field(
+        2,
+        ge=1,
+        alias="FORECOURT_TENANT_JOBS",
+        description="Most jobs of one tenant that are at work at once in one queue, over all hosts.",
+    )
+    queue_limit: int = Field(
+        5000,
+        ge=1,
+        alias="FORECOURT_QUEUE_LIMIT",
+        description="Waiting jobs at which schedules hold off and a dispatch by hand is refused.",
+    )
+    stop_seconds: float = Field(
+        20.0,
+        gt=0,
+        alias="FORECOURT_STOP_SECONDS",
+        description="How long a worker that is told to stop lets its jobs finish; then it hands them back.",
+    )
+    cancel_seconds: float = Field(
+        15.0,
+        gt=0,
+        alias="FORECOURT_CANCEL_SECONDS",
+        description="How long a cancelled job may go on until it looks; then its process is ended.",
+    )
     train_processes: int = Field(
         2, ge=1, alias="FORECOURT_TRAIN_PROCESSES", description="Processes that one training run may use."
     )

@@ -146,6 +146,12 @@ if ENV.redis_url:
 else:
     Q_CLUSTER["orm"] = "default"
 
+JOB_PROCESSES = {"long": ENV.workers, "short": ENV.short_workers}
+JOB_TIMEOUT = ENV.job_timeout
+TENANT_JOBS = ENV.tenant_jobs
+QUEUE_LIMIT = ENV.queue_limit
+STOP_SECONDS = ENV.stop_seconds
+CANCEL_SECONDS = ENV.cancel_seconds
 RUN_HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 RUN_LOST_AFTER_SECONDS = ENV.lost_after_seconds
 SCHEDULES = ENV.schedules

@@ -9,6 +9,7 @@ from forecasting.services import chain_words as words
 from forecasting.services import drill, evaluating, promotion_jobs, shadow, strategy
 from ledger.context import RunContext
 from ledger.jobs import job
+from ledger.queues import Queue
 
 _STEP: dict[str, Any] = {"max_attempts": 3, "ended": chain.follow, "may_resume": chain.may_resume}
 
@@ -37,13 +38,13 @@ def gate(ctx: RunContext) -> dict[str, Any]:
     return chain.gate(ctx)
 
 
-@job(chain.REQUEST, title="Request promotion", says=words.of_request, **_STEP)
+@job(chain.REQUEST, title="Request promotion", says=words.of_request, queue=Queue.SHORT, **_STEP)
 def request(ctx: RunContext) -> dict[str, Any]:
     """Ask for the promotion of an eligible candidate."""
     return chain.request(ctx)
 
 
-@job(chain.GUARD, title="Refresh guard", says=words.of_guard, **_STEP)
+@job(chain.GUARD, title="Refresh guard", says=words.of_guard, queue=Queue.SHORT, **_STEP)
 def guard(ctx: RunContext) -> dict[str, Any]:
     """Let a refreshed champion serve, or say why not."""
     return chain.guard(ctx)
@@ -103,7 +104,7 @@ def drill_prove(ctx: RunContext) -> dict[str, Any]:
     return drill.prove(ctx, served_sha256)
 
 
-@job(promotion_jobs.LAPSE, title="Lapse requests", max_attempts=3)
+@job(promotion_jobs.LAPSE, title="Lapse requests", max_attempts=3, queue=Queue.SHORT)
 def lapse_requests(ctx: RunContext) -> dict[str, Any]:
     """Lapse requests whose evidence or days are over."""
     return promotion_jobs.lapse(ctx)

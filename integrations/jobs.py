@@ -7,6 +7,7 @@ from typing import Any
 from ledger.context import RunContext
 from ledger.jobs import job
 from ledger.models import Run
+from ledger.queues import Queue
 
 
 def _may_start(run: Run) -> bool:
@@ -35,7 +36,7 @@ def ingest(ctx: RunContext) -> dict[str, Any]:
     return perform(ctx=ctx)
 
 
-@job("integrations.check", title="Check a sample", max_attempts=3)
+@job("integrations.check", title="Check a sample", max_attempts=3, queue=Queue.SHORT)
 def check(ctx: RunContext) -> dict[str, Any]:
     """Read an onboarding's sample as a load would, and keep what was found; nothing is loaded."""
     from integrations.services.drafts_check import perform_check
@@ -43,7 +44,7 @@ def check(ctx: RunContext) -> dict[str, Any]:
     return perform_check(ctx=ctx)
 
 
-@job("integrations.webhook", title="Send a webhook", max_attempts=3)
+@job("integrations.webhook", title="Send a webhook", max_attempts=3, queue=Queue.SHORT)
 def webhook(ctx: RunContext) -> dict[str, Any]:
     """Make one attempt to tell an endpoint; a failed one is queued again by the worker when its pause is over."""
     from integrations.services.webhook_sending import deliver
@@ -59,7 +60,7 @@ def sftp_pull(ctx: RunContext) -> dict[str, Any]:
     return perform_pull(ctx=ctx)
 
 
-@job("integrations.watch", title="Look for incidents", max_attempts=1)
+@job("integrations.watch", title="Look for incidents", max_attempts=1, queue=Queue.SHORT)
 def watch(ctx: RunContext) -> dict[str, Any]:
     """Look for what should be an incident, and whether one that is open is over."""
     from integrations.services import watching

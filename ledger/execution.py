@@ -18,11 +18,12 @@ from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from ledger.context import Listener, RunContext
+from ledger.database_loss import database_went_away, server_started_at, wait_for_database
 from ledger.errors import DomainError, LeaseLost, RunCancelled
 from ledger.jobs import get_job, is_ready, may_start
 from ledger.models import Run, RunState
 from ledger.schema import connection
-from ledger.services import runs
+from ledger.services import attempts, runs
 from ledger.services.audit import record
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ def _claim(run_id: uuid.UUID) -> Run | None:
 
 def _perform(run: Run, *, listener: Listener | None, raise_errors: bool) -> Run:
     context = RunContext(run, listener=listener)
+    since = server_started_at()
     try:
         with _heartbeat(run):
             outputs = get_job(run.kind).body(context)
@@ -99,17 +101,35 @@ def _perform(run: Run, *, listener: Listener | None, raise_errors: bool) -> Run:
         return Run.objects.get(pk=run.pk)
     except RunCancelled:
         return _end(run, RunState.CANCELLED)
-    except DomainError as error:
+    except Exception as error:  # noqa: BLE001  # whatever a body raises is recorded
+        if raise_errors or not database_went_away(error, since):
+            return _failed(run, error, raise_errors=raise_errors)
+        return _lost_its_database(run, context.schema_name, error)
+    except BaseException as error:  # a process that is told to end
+        _failed(run, error, raise_errors=True)
+        raise
+    try:
+        return _succeeded(run, outputs, raise_errors=raise_errors)
+    except DatabaseError as error:
+        if raise_errors or not database_went_away(error, since):
+            raise
+        return _lost_its_database(run, context.schema_name, error)
+
+
+def _failed(run: Run, error: BaseException, *, raise_errors: bool) -> Run:
+    if isinstance(error, DomainError):
         ended = _end(run, RunState.FAILED, error=str(error), error_code=error.code)
         if raise_errors:
-            raise
+            raise error
         return ended
-    except BaseException as error:
-        logger.exception("%s failed", run)
-        ended = _end(run, RunState.FAILED, error=f"{type(error).__name__}: {error}", error_code="crash")
-        if raise_errors or not isinstance(error, Exception):
-            raise
-        return ended
+    logger.error("%s failed", run, exc_info=error)
+    ended = _end(run, RunState.FAILED, error=f"{type(error).__name__}: {error}", error_code="crash")
+    if raise_errors:
+        raise error
+    return ended
+
+
+def _succeeded(run: Run, outputs: dict[str, Any], *, raise_errors: bool) -> Run:
     try:
         return _end(run, RunState.SUCCEEDED, outputs=outputs)
     except DomainError as error:  # what has to follow it could not be queued: the work is kept, its end is not
@@ -117,6 +137,18 @@ def _perform(run: Run, *, listener: Listener | None, raise_errors: bool) -> Run:
         if raise_errors:
             raise
         return ended
+
+
+def _lost_its_database(run: Run, schema_name: str, error: Exception) -> Run:
+    """The server restarted or the connection broke: that is nobody's mistake, and the run is tried again.
+
+    Where the database does not come back soon, the reaper finds the silent run later.
+    """
+    logger.warning("%s lost its database and is tried again (%s)", run, str(error).strip().splitlines()[:1])
+    if wait_for_database(schema_name):
+        attempts.lose(run_id=run.pk, worker=run.worker, attempt=run.attempt)
+        return Run.objects.get(pk=run.pk)
+    return run
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import UnknownJobKind
+from ledger.queues import Queue
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -42,7 +43,8 @@ class JobKind:
     that ends a run for whatever reason, so that it can send what waited for it. ``waits`` says in words what a queued
     run of the kind waits for, empty where it is only a worker. ``may_resume`` raises a domain error where this person
     may not queue a failed run of the kind again. ``says`` tells in words what came of a run. ``plan`` names the kinds
-    that a first run of the kind leads to, itself included, as far as is known before.
+    that a first run of the kind leads to, itself included, as far as is known before. ``queue`` says which processes do
+    it: one that ends within a few seconds is short.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class JobKind:
     may_resume: MayResume | None = None
     says: Says | None = None
     plan: Plan | None = None
+    queue: Queue = Queue.LONG
 
 
 _KINDS: dict[str, JobKind] = {}
@@ -71,13 +74,14 @@ def job(
     may_resume: MayResume | None = None,
     says: Says | None = None,
     plan: Plan | None = None,
+    queue: Queue = Queue.LONG,
 ) -> Callable[[Body], Body]:
     """Register the function as the body of ``kind``. It takes a ``RunContext`` and returns the run's outputs."""
 
     def register(body: Body) -> Body:
         _KINDS[kind] = JobKind(
             kind, title, max_attempts, body, ready=ready, ended=ended, waits=waits, may_resume=may_resume, says=says,
-            plan=plan,
+            plan=plan, queue=queue,
         )  # fmt: skip
         return body
 
@@ -104,6 +108,11 @@ def get_job(kind: str) -> JobKind:
         return _KINDS[kind]
     except KeyError:
         raise UnknownJobKind(kind) from None
+
+
+def queue_of(kind: str) -> Queue:
+    """The queue of this kind; one that is no longer registered fails at once."""
+    return _KINDS[kind].queue if kind in _KINDS else Queue.SHORT
 
 
 def is_ready(run: Run) -> bool:

@@ -6,12 +6,13 @@ from typing import Any
 
 from ledger.context import RunContext
 from ledger.jobs import job
+from ledger.queues import Queue
 from tenants.services.applications import PROVISION
 from tenants.services.mails import SEND, deliver
 from tenants.services.setting_up import make, note_end, set_up
 
 
-@job(PROVISION, title="Set up a tenant", ended=note_end)
+@job(PROVISION, title="Set up a tenant", ended=note_end, queue=Queue.SHORT)
 def provision(context: RunContext) -> dict[str, Any]:
     """Make the tenant of an approved application and invite its first tenant admin, or one an operator typed in."""
     if "tenant" in context.inputs:
@@ -19,7 +20,7 @@ def provision(context: RunContext) -> dict[str, Any]:
     return set_up(application_id=context.inputs["application"], context=context)
 
 
-@job(SEND, title="Send a mail")
+@job(SEND, title="Send a mail", queue=Queue.SHORT)
 def send_mail(context: RunContext) -> dict[str, Any]:
     """Send one mail that waits; a failed one is queued again by the worker when its pause is over."""
     return {"mail": deliver(mail_id=context.inputs["mail"])}

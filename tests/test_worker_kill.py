@@ -27,20 +27,21 @@ from ledger.services.verify import verify_chain
 from tenants.models import Tenant
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """What makes another process use this test's database."""
     name = str(connection.settings_dict["NAME"])
-    environment = {
+    variables = {
         **os.environ,
         "FORECOURT_DATA_DIR": str(settings.DATA_DIR),
         "FORECOURT_DATABASE_NAME": name,
         "FORECOURT_RUN_HEARTBEAT_SECONDS": "0.3",
         "FORECOURT_RUN_LOST_AFTER_SECONDS": "2",
         "FORECOURT_WORKERS": "1",
+        "FORECOURT_STOP_SECONDS": "3",
     }
     if settings.ENV.database_url:
-        environment["DATABASE_URL"] = urlunsplit(urlsplit(settings.ENV.database_url)._replace(path=f"/{name}"))
-    return environment
+        variables["DATABASE_URL"] = urlunsplit(urlsplit(settings.ENV.database_url)._replace(path=f"/{name}"))
+    return variables
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes
     def start() -> subprocess.Popen[bytes]:
         log = (tmp_path / f"worker-{len(started)}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "worker"], cwd=BASE_DIR, env=_environment(), stdout=log, stderr=log
+            [sys.executable, "manage.py", "worker"], cwd=BASE_DIR, env=environment(), stdout=log, stderr=log
         )
         started.append(process)
         return process

@@ -26,7 +26,9 @@ class RunState(models.TextChoices):
 
 RUN_TRANSITIONS: dict[str, frozenset[str]] = {
     RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.FAILED}),
-    RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.LOST}),
+    RunState.RUNNING: frozenset(
+        {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.LOST, RunState.QUEUED}  # or handed back
+    ),
     RunState.LOST: frozenset({RunState.QUEUED, RunState.FAILED, RunState.CANCELLED}),
     RunState.FAILED: frozenset({RunState.QUEUED}),  # resumed by a person
     RunState.SUCCEEDED: frozenset(),

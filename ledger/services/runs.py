@@ -13,8 +13,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ledger.errors import OperatorRequired, RunAlreadyLive, TransitionRefused, TreeEnded
-from ledger.jobs import get_job, require_resumable, tell_ended
+from ledger.jobs import get_job, queue_of, require_resumable, tell_ended
 from ledger.models import LIVE_STATES, RUN_TRANSITIONS, Run, RunState
+from ledger.queues import put
 from ledger.schema import connection
 from ledger.services.audit import actor_name, record
 
@@ -95,12 +96,8 @@ def create(
 
 def send(run: Run) -> None:
     """Tell the broker of a queued run once the current transaction has committed."""
-    from django_q.tasks import async_task
-
-    schema_name, run_id = connection.schema_name, str(run.pk)
-    transaction.on_commit(
-        lambda: async_task("ledger.execution.execute", schema_name, run_id, task_name=f"{run.kind}:{run_id[:8]}")
-    )
+    schema_name, run_id, queue = connection.schema_name, str(run.pk), queue_of(run.kind)
+    transaction.on_commit(lambda: put(queue, schema_name, run_id, name=f"{run.kind}:{run_id[:8]}"))
 
 
 def send_queued() -> None:
@@ -250,7 +247,7 @@ def reap(*, lost_after_seconds: float | None = None) -> list[Run]:
                 .first()
             )
             if run is not None:
-                reaped.append(_lose(run))
+                reaped.append(lose(run))
     undelivered = timezone.now() - timedelta(seconds=settings.Q_CLUSTER["retry"])
     for run in Run.objects.filter(state=RunState.QUEUED, sent_at__lt=undelivered):
         Run.objects.filter(pk=run.pk, state=RunState.QUEUED).update(sent_at=timezone.now())
@@ -272,7 +269,8 @@ def attempt_entry(run: Run, outcome: RunState, ended_at: datetime) -> dict[str, 
     }
 
 
-def _lose(run: Run) -> Run:
+def lose(run: Run) -> Run:
+    """A locked run's attempt is lost: queue the run again within its attempts."""
     now = timezone.now()
     run.attempts_log = [*run.attempts_log, attempt_entry(run, RunState.LOST, run.heartbeat_at or now)]
     change_state(run, RunState.LOST)

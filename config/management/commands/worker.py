@@ -4,102 +4,63 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections
-from django_q.cluster import Cluster
-from django_tenants.utils import get_public_schema_name, schema_context
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from config.presence import Presence
 from config.processes import forks_end_with_parent
-from integrations.services import webhook_sending
-from ledger.services import runs
-from tenants.selectors import serving_schemas
-from tenants.services.applications import expire_due
-from tenants.services.dispatching import dispatch_due
-from tenants.services.mails import send_due
-from tenants.services.slo_measuring import measure_slos
+from config.worker.pool import Pool, ProcessesDie
+from ledger.queues import Queue
 
 logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Run background jobs until stopped (SIGTERM or Ctrl-C lets the current jobs finish)."
+    help = "Run background jobs until stopped. SIGTERM or Ctrl-C lets the current jobs end, or hands them back."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--queue",
+            choices=[queue.value for queue in Queue],
+            help="do only short or only long jobs; without it both",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        reap_everywhere(send_again=True)  # what a killed worker had taken from the broker without beginning it
-        connections.close_all()  # a forked process must not inherit a connection
+        queues = [Queue(options["queue"])] if options["queue"] else list(Queue)
+        sizes = {queue: settings.JOB_PROCESSES[queue.value] for queue in queues}
         forks_end_with_parent()
-        cluster = Cluster()
-        cluster.start()
         presence = Presence()
-        presence.hold()  # after the fork: the lock is this process's alone
-        self.stdout.write(f"Worker ready: {settings.Q_CLUSTER['workers']} processes.")
-        stopping = _remember_stop(cluster)
-        interval = max(1.0, settings.RUN_LOST_AFTER_SECONDS / 4)
-        due = time.monotonic() + interval
-        while cluster.sentinel.is_alive():
-            time.sleep(0.5)
-            if time.monotonic() >= due:
-                due = time.monotonic() + interval
+        pool = Pool(sizes, presence)
+        stopping = _remember_stop()
+        pool.start()
+        presence.hold()
+        words = " and ".join(f"{size} for {queue.value} jobs" for queue, size in sizes.items())
+        self.stdout.write(f"Worker ready: processes: {words}.")
+        self.stdout.flush()
+        try:
+            while not stopping:
+                pool.look()
                 presence.hold()
-                reap_everywhere()
-                keep_promises()
-        if not stopping:
-            raise CommandError("The job processes ended by themselves; start the worker again. Their runs are retried.")
+        except ProcessesDie:
+            raise CommandError(
+                "The job processes end as soon as they start; read the log above, then start the worker again."
+            ) from None
+        finally:
+            pool.stop(settings.STOP_SECONDS)
+            presence.release()
+            connections.close_all()
 
 
-def _remember_stop(cluster: Cluster) -> list[int]:
-    """Let the cluster handle the signal as before, and remember that it came."""
+def _remember_stop() -> list[int]:
     stopping: list[int] = []
 
     def handle(signum: int, frame: FrameType | None) -> None:
         stopping.append(signum)
-        cluster.sig_handler(signum, frame)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, handle)
     return stopping
-
-
-def reap_everywhere(*, send_again: bool = False) -> int:
-    """Reap the public schema and every serving tenant; a schema that fails is logged and does not stop the others.
-
-    send_again: tell the broker of all queued runs, too.
-    """
-    reaped = 0
-    try:
-        schemas = [get_public_schema_name(), *serving_schemas()]
-    except DatabaseError:
-        logger.exception("cannot list the tenants; trying again later")
-        connections.close_all()
-        return 0
-    for schema_name in schemas:
-        try:
-            with schema_context(schema_name):
-                reaped += len(runs.reap())
-                if send_again:
-                    runs.send_queued()
-        except DatabaseError:
-            logger.exception("cannot reap runs of %s; trying again later", schema_name)
-            connections.close_all()
-    return reaped
-
-
-def keep_promises() -> None:
-    """Send the mails and webhooks whose next attempt is due, end applications that nobody confirmed in time, queue what
-    the schedules have due, and measure the service levels."""
-    try:
-        send_due()
-        webhook_sending.send_due()
-        expire_due()
-        if settings.SCHEDULES:
-            dispatch_due()
-            measure_slos()
-    except DatabaseError:
-        logger.exception("cannot look for what is due; trying again later")
-        connections.close_all()
