@@ -23,6 +23,8 @@ from tenants.models import Tenant, TenantStatus, TenantTier
 from tenants.roles import Role
 from tenants.services.provisioning import create_tenant, ensure_platform
 
+pytest_plugins = ["productization.recording"]
+
 PASSWORD = "a long passphrase for tests"  # noqa: S105  # of users that only tests have
 _numbers = itertools.count(1)
 Lasting = Callable[[], AbstractContextManager[Tenant]]

@@ -222,6 +222,21 @@ class Env(BaseSettings):
         alias="FORECOURT_REVISION",
         description="Revision of the code, kept with every trained version. Empty: the commit that is checked out.",
     )
+    github_api: str = Field(
+        "https://api.github.com",
+        alias="FORECOURT_GITHUB_API",
+        description="Address of GitHub's REST API (GitHub Enterprise: `https://host/api/v3`).",
+    )
+    github_repository: str = Field(
+        "",
+        alias="FORECOURT_GITHUB_REPOSITORY",
+        description="`owner/name` of the repository whose rules on `main` the productization tracker checks.",
+    )
+    github_token: str = Field(
+        "",
+        alias="FORECOURT_GITHUB_TOKEN",
+        description="Token that may read the repository's metadata. Empty: that row of the tracker is blocked.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="FORECOURT_LOG_LEVEL", description="Log level; every record carries its tenant."
     )

@@ -51,6 +51,7 @@ _BOTH = [
 SHARED_APPS = [
     "config",
     "tenants",  # before django_tenants: its create_tenant is ours
+    "productization",
     "django_tenants",
     "unfold",
     "unfold.contrib.filters",
@@ -190,6 +191,9 @@ FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
 SFTP_PRIVATE_ADDRESSES = not PRODUCTION if ENV.sftp_private_addresses is None else ENV.sftp_private_addresses
 WEBHOOK_PRIVATE_ADDRESSES = ENV.webhook_private_addresses
 WEBHOOK_PLAIN_HTTP = not PRODUCTION
+GITHUB_API = ENV.github_api.rstrip("/")
+GITHUB_REPOSITORY = ENV.github_repository
+GITHUB_TOKEN = ENV.github_token
 KEPT_FILES_DAYS = ENV.kept_files_days
 FILE_UPLOAD_HANDLERS = [
     "ledger.uploads.LimitedUploadHandler",  # first: it stops what is too large before the others keep it

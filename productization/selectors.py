@@ -1,0 +1,32 @@
+"""Reads of the tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from productization.models import TrackerItem
+
+
+def evidence_report(codes: Sequence[str]) -> dict[str, Any]:
+    """What the last look found of these rows, for programs."""
+    items = TrackerItem.objects.filter(code__in=codes).prefetch_related("evidence")
+    return {
+        "items": [
+            {
+                "id": item.code,
+                "status": item.status,
+                "reason": item.reason,
+                "evidence": [
+                    {
+                        "kind": piece.kind,
+                        "ref": piece.ref,
+                        "state": piece.state,
+                        "checked_at": piece.checked_at.isoformat(timespec="seconds") if piece.checked_at else None,
+                    }
+                    for piece in item.evidence.all()
+                ],
+            }
+            for item in items
+        ]
+    }
