@@ -192,7 +192,7 @@ def test_evidence__older_than_its_days__is_stale(tree: Tree) -> None:
     ],
 )
 def test_evidence__of_nothing__is_missing(tree: Tree, piece: dict[str, str], words: str) -> None:
-    found = _finding(tree, **piece)
+    found = Judge(tree.ground()).finding(Evidence.model_validate(piece))
     assert (found.state, words in found.reason) == (State.MISSING, True), found.reason
 
 

@@ -36,8 +36,11 @@ class Tree:
 
     def ground(self) -> Ground:
         names = {piece.ref for _, piece in cited(self.declared) if piece.kind in (Kind.LIVE, Kind.EXTERNAL)}
-        checks = {name: partial(self.answers.get, name, Finding(State.VERIFIED)) for name in names}
+        checks = {name: partial(self._answer, name) for name in names}
         return Ground(self.root, NOW, self.declared, self.records, self.tests, checks, RENDERED)
+
+    def _answer(self, name: str) -> Finding:
+        return self.answers.get(name, Finding(State.VERIFIED))
 
     def statuses(self) -> dict[str, Status]:
         """Every row's status now."""
