@@ -22,6 +22,7 @@ from ledger.schema import connection
 from tenants.models import Tenant, TenantStatus, TenantTier
 from tenants.roles import Role
 from tenants.services.provisioning import create_tenant, ensure_platform
+from tenants.services.templates import ensure_template
 
 pytest_plugins = ["productization.recording"]
 
@@ -55,9 +56,11 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Build the public tenant and the pair ``alpha`` and ``beta`` once; with ``--reuse-db`` they are there already."""
+    """Build the public tenant, the template, and its clones ``alpha`` and ``beta`` once; with ``--reuse-db`` they are
+    there already."""
     with django_db_blocker.unblock():
         ensure_platform()
+        ensure_template()
         if Tenant.objects.filter(schema_name="beta").exists():
             return
         create_tenant(
@@ -137,7 +140,8 @@ def _drop(tenant: Tenant) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
         cursor.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant.pk])
-        cursor.execute("DELETE FROM tenants_heartbeat WHERE schema_name = %s", [name])
+        for table in ("tenants_heartbeat", "tenants_schemastate"):
+            cursor.execute(f"DELETE FROM {table} WHERE schema_name = %s", [name])  # noqa: S608  # two literals
         cursor.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant.pk])
     for message in OrmQ.objects.all():  # its jobs' messages lie in the public schema
         if name in message.task["args"]:

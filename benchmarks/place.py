@@ -16,6 +16,7 @@ from django.core.management import call_command  # noqa: E402  # after Django
 from ledger.schema import connection  # noqa: E402
 from tenants.models import TenantStatus  # noqa: E402
 from tenants.services.provisioning import create_tenant, ensure_platform  # noqa: E402
+from tenants.services.templates import ensure_template  # noqa: E402
 
 
 def timed(step: Callable[[], object]) -> float:
@@ -30,6 +31,7 @@ def prepare() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     call_command("migrate_schemas", shared=True, verbosity=0, interactive=False)
     ensure_platform()
+    ensure_template()
 
 
 def fresh_tenant(schema: str) -> None:
@@ -47,5 +49,5 @@ def drop_tenant(schema: str) -> None:
             "DELETE FROM tenants_domain WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE schema_name = %s)",
             [schema],
         )
-        for table in ("tenants_heartbeat", "tenants_tenant"):
-            cursor.execute(f"DELETE FROM {table} WHERE schema_name = %s", [schema])  # noqa: S608  # two literals
+        for table in ("tenants_heartbeat", "tenants_schemastate", "tenants_tenant"):
+            cursor.execute(f"DELETE FROM {table} WHERE schema_name = %s", [schema])  # noqa: S608  # three literals

@@ -64,3 +64,20 @@ class InvitationRefused(DomainError):
     """This person cannot be invited; the message says why."""
 
     code = "invitation_refused"
+
+
+class BlueprintRefused(DomainError):
+    """A schema holds what a script of ours would leave out; it is migrated instead of cloned."""
+
+    code = "blueprint_refused"
+
+    def __init__(self, schema_name: str, beyond: list[str]) -> None:
+        self.schema_name, self.beyond = schema_name, beyond
+        more = f" and {len(beyond) - 3} more" if len(beyond) > 3 else ""
+        super().__init__(f"{schema_name} cannot be cloned: it holds {', '.join(beyond[:3])}{more}.")
+
+
+class TemplateUnfit(DomainError):
+    """New tenants cannot be cloned just now; the message says why."""
+
+    code = "template_unfit"

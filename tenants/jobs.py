@@ -1,4 +1,4 @@
-"""Background jobs of the public schema: setting up a tenant, sending a mail."""
+"""Background jobs of the public schema: setting up a tenant, refreshing what it is cloned from, sending a mail."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ledger.queues import Queue
 from tenants.services.applications import PROVISION
 from tenants.services.mails import SEND, deliver
 from tenants.services.setting_up import make, note_end, set_up
+from tenants.services.templates import REFRESH, ensure_template
 
 
 @job(PROVISION, title="Set up a tenant", ended=note_end, queue=Queue.SHORT)
@@ -24,3 +25,11 @@ def provision(context: RunContext) -> dict[str, Any]:
 def send_mail(context: RunContext) -> dict[str, Any]:
     """Send one mail that waits; a failed one is queued again by the worker when its pause is over."""
     return {"mail": deliver(mail_id=context.inputs["mail"])}
+
+
+@job(REFRESH, title="Refresh the template of new tenants")
+def refresh_template(context: RunContext) -> dict[str, Any]:
+    """Bring the template to the newest migration, so that the next tenant is cloned again."""
+    context.progress(0, 1, "Applying the migrations to the template")
+    template = ensure_template()
+    return {"migrations": template.migrations, "seconds": template.seconds}

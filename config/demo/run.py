@@ -17,6 +17,7 @@ from integrations.demo import CONTRACTS
 from integrations.demo.write import write_demo_files
 from tenants.models import TenantTier
 from tenants.services.provisioning import ensure_platform
+from tenants.services.templates import ensure_template
 
 PLANS: tuple[Plan, ...] = (
     Plan("smb_tenant_a", "Corner Market A", TenantTier.SMB, "America/New_York", "USD", ("seasonal_average",)),
@@ -42,6 +43,7 @@ def run_demo(
         say("database: migrating")
         call_command("migrate_schemas", verbosity=0, interactive=False)
         ensure_platform()
+        ensure_template()
         for plan in plans:
             with watches[plan.schema_name].step("create_tenant"):
                 ensure_tenant(plan)

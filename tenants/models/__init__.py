@@ -18,6 +18,7 @@ from tenants.models.mail import (
     MailState,
     OutgoingMail,
 )
+from tenants.models.schemas import KnownShape, SchemaMade, SchemaStanding, SchemaState, SchemaTemplate
 from tenants.models.slo import RequestCount, SloSample
 from tenants.models.tenant import TENANT_TRANSITIONS, Domain, Tenant, TenantStatus, TenantTier
 
@@ -36,10 +37,15 @@ __all__ = [
     "Heartbeat",
     "Invitation",
     "InvitationState",
+    "KnownShape",
     "MailKind",
     "MailState",
     "OutgoingMail",
     "RequestCount",
+    "SchemaMade",
+    "SchemaStanding",
+    "SchemaState",
+    "SchemaTemplate",
     "SloSample",
     "Tenant",
     "TenantApplication",

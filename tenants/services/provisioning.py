@@ -15,8 +15,19 @@ from ledger.schema import connection
 from ledger.services.audit import record
 from ledger.services.runs import send_queued
 from tenants.errors import TenantRefused
-from tenants.models import TENANT_TRANSITIONS, Domain, Heartbeat, Tenant, TenantStatus, TenantTier
+from tenants.migration_state import target
+from tenants.models import (
+    TENANT_TRANSITIONS,
+    Domain,
+    Heartbeat,
+    SchemaStanding,
+    SchemaState,
+    Tenant,
+    TenantStatus,
+    TenantTier,
+)
 from tenants.roles import ensure_roles
+from tenants.services.templates import Made, make_schema
 
 
 def host_of(schema_name: str) -> str:
@@ -50,6 +61,8 @@ def create_tenant(
 ) -> Tenant:
     """Make a tenant: its row, host, schema with every table, roles and heartbeat. All or nothing.
 
+    The schema is a clone of the template; where that is no good it is migrated, and the reason is kept.
+
     Raises ``TenantRefused`` with what to change.
     """
     tenant = Tenant(
@@ -63,12 +76,13 @@ def create_tenant(
             domain.tenant = tenant
             domain.save()
             Heartbeat.objects.create(schema_name=schema_name)
-            record(event="tenant.created", actor=actor, subject=tenant, data=_facts(tenant))
-            tenant.create_schema(check_if_exists=True, verbosity=0)
-            # django-tenants' migration run leaves the connection on public; roles belong to the tenant.
+            made = make_schema(schema_name)
+            _note_schema(schema_name, made)
+            facts = {**_facts(tenant), "made": made.by, "made_reason": made.reason}
+            record(event="tenant.created", actor=actor, subject=tenant, data=facts)
             with schema_context(schema_name):
                 ensure_roles()
-                record(event="tenant.created", data=_facts(tenant))
+                record(event="tenant.created", data=facts)
     return tenant
 
 
@@ -115,6 +129,21 @@ def _validate(tenant: Tenant, domain: Domain) -> None:
         raise TenantRefused(
             f"A schema {tenant.schema_name!r} exists without a tenant. Choose another name, or remove the schema."
         )
+
+
+def _note_schema(schema_name: str, made: Made) -> None:
+    now = target()
+    SchemaState.objects.update_or_create(
+        schema_name=schema_name,
+        defaults={
+            "made": made.by,
+            "made_reason": made.reason,
+            "state_key": now.key,
+            "migrations": len(now.names),
+            "standing": SchemaStanding.AT_TARGET,
+            "reason": "",
+        },
+    )
 
 
 def _facts(tenant: Tenant) -> dict[str, Any]:

@@ -16,14 +16,14 @@ from ledger.models import Run, RunState
 from ledger.services.audit import record
 from ledger.services.runs import enqueue
 from tenants.errors import AddressRefused
-from tenants.models import OPEN_STATES, ApplicationState, Tenant, TenantApplication, TenantStatus
+from tenants.models import OPEN_STATES, ApplicationState, SchemaState, Tenant, TenantApplication, TenantStatus
 from tenants.roles import Role
 from tenants.services.applications import PROVISION, move
 from tenants.services.invitations import create_invitation
 from tenants.services.operators import require_operator
 from tenants.services.provisioning import create_tenant, host_of, require_makeable
 
-_MAKING = "Making the schema with every table, the host and the roles. It takes some seconds."
+_MAKING = "Making the schema with every table, the host and the roles."
 
 
 def set_up(*, application_id: int, context: RunContext) -> dict[str, Any]:
@@ -125,4 +125,6 @@ def note_end(run: Run) -> None:
 
 
 def _outputs(tenant: Tenant) -> dict[str, Any]:
-    return {"tenant": tenant.schema_name, "host": host_of(tenant.schema_name)}
+    state = SchemaState.objects.filter(schema_name=tenant.schema_name).first()
+    made = {"made": state.made, **({"made_reason": state.made_reason} if state.made_reason else {})} if state else {}
+    return {"tenant": tenant.schema_name, "host": host_of(tenant.schema_name), **made}

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ledger.errors import DomainError
-from tenants.models import TenantStatus, TenantTier
+from tenants.models import SchemaState, TenantStatus, TenantTier
 from tenants.services.provisioning import create_tenant, ensure_platform
 
 
@@ -39,3 +39,6 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         domain = tenant.domains.get(is_primary=True)
         self.stdout.write(f"Created {tenant.name} (schema {tenant.schema_name}) at http://{domain.domain}/admin/")
+        state = SchemaState.objects.get(schema_name=tenant.schema_name)
+        if state.made_reason:
+            self.stdout.write(f"It was migrated, not cloned: {state.made_reason}")
