@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from ledger.schema import connection
-
 from tenants.catalogue.blueprint import draw
 from tenants.catalogue.comparing import differences
 from tenants.catalogue.reading import only_in, rows, run
