@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from forecasting.services import alarms, drill, evaluating, promotion_jobs, shadow, strategy
 from forecasting.services import chain_steps as chain
 from forecasting.services import chain_words as words
-from forecasting.services import drill, evaluating, promotion_jobs, shadow, strategy
 from ledger.context import RunContext
 from ledger.jobs import job
 from ledger.queues import Queue
@@ -108,3 +108,11 @@ def drill_prove(ctx: RunContext) -> dict[str, Any]:
 def lapse_requests(ctx: RunContext) -> dict[str, Any]:
     """Lapse requests whose evidence or days are over."""
     return promotion_jobs.lapse(ctx)
+
+
+@job(alarms.VERIFY_CHAMPION, title="Verify what serves", max_attempts=3)
+def verify_champion(ctx: RunContext) -> dict[str, Any]:
+    """Read every stored file of the champion again and hold it against its registered hash."""
+    from forecasting.services import verifying  # the forecasting libraries only where they are needed
+
+    return verifying.verify_champion(ctx=ctx)

@@ -74,3 +74,11 @@ def verify_ledger(ctx: RunContext) -> dict[str, Any]:
     from integrations.services import watching
 
     return watching.verify_ledger()
+
+
+@job("integrations.sftp_pull_all", title="Pull from every SFTP server", max_attempts=2, queue=Queue.SHORT)
+def sftp_pull_all(ctx: RunContext) -> dict[str, Any]:
+    """Queue a pull of each source whose connection is switched on."""
+    from integrations.services.connections import start_pulls
+
+    return start_pulls(actor=None)

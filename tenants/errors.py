@@ -42,6 +42,29 @@ class PlatformOperatorRequired(DomainError):
         )
 
 
+class QueueFull(DomainError):
+    """So many jobs wait that more would only wait longer."""
+
+    code = "queue_full"
+
+    def __init__(self, waiting: int, limit: int) -> None:
+        self.waiting, self.limit = waiting, limit
+        super().__init__(
+            f"{waiting:,} jobs wait already (the limit is {limit:,}). See that workers run, start more of them, or "
+            "dispatch again when the queue is shorter."
+        )
+
+
+class DispatchUnderWay(DomainError):
+    """Somebody dispatches the same kind of job at this moment."""
+
+    code = "dispatch_under_way"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"A dispatch of {kind} is under way. Look at what it did before you start another one.")
+
+
 class AddressRefused(DomainError):
     """An address cannot be had: it breaks a rule, or somebody has it. The message does not say who."""
 

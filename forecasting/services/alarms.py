@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ARTIFACT_CORRUPT, ACCURACY_REGRESSION = "artifact_corrupt", "accuracy_regression"
 DRILL_FAILED = "drill_failed"
+VERIFY_CHAMPION = "forecasting.verify_champion"
 
 
 def artifact_corrupt(error: ArtifactCorrupt) -> None:

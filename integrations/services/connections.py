@@ -188,6 +188,22 @@ def start_pull(*, connection_id: int, actor: AbstractBaseUser | None) -> Run:
     return runs.enqueue(kind=KIND, inputs={"connection": row.pk}, scope=row.source.name, requested_by=actor)
 
 
+def start_pulls(*, actor: AbstractBaseUser | None) -> dict[str, list[str]]:
+    """Queue a pull of every connection that is switched on; one that cannot be pulled now does not stop the others.
+
+    Returns the names of the sources that are pulled, and of those that are not with the reason.
+    """
+    told: dict[str, list[str]] = {"queued": [], "left": []}
+    for row in SftpConnection.objects.filter(enabled=True).select_related("source").order_by("source__name"):
+        try:
+            start_pull(connection_id=row.pk, actor=actor)
+        except DomainError as error:
+            told["left"].append(f"{row.source.name}: {error}")
+        else:
+            told["queued"].append(row.source.name)
+    return told
+
+
 def refuse_idle(row: SftpConnection) -> None:
     """Raise ``ConnectionRefused``, ``SourcePaused`` or ``TenantSuspended`` where nothing is pulled now."""
     check_takes_files(row.source)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from integrations.incident_errors import StillFailing
 from integrations.incidents import Check, Step, Trigger, all_watches, get_trigger, register_trigger, register_watch
-from integrations.models import DriftItem, Incident
+from integrations.models import DriftItem, Incident, SftpConnection
 from integrations.models.drift import DriftState
 from integrations.models.incident import LIVE_INCIDENTS
 from integrations.services.incidents import open_incident, resolve_incident
@@ -25,7 +25,7 @@ from tenants.schedules import Every, Schedule, register_schedule
 from tenants.services.slo_measuring import age_hours, applies_to
 from tenants.slos import TENANT_SLOS, Slo, SloState, age_state
 
-WATCH, VERIFY = "integrations.watch", "integrations.verify_ledger"
+WATCH, VERIFY, PULL_ALL = "integrations.watch", "integrations.verify_ledger", "integrations.sftp_pull_all"
 DRIFT_WAITS = timedelta(hours=24)
 STALE, FAILING, HELD, LEDGER = "stale_source", "ingest_failing", "drift_held", "ledger_broken"
 LEVEL, MISSING = "slo_critical", "forecasts_missing"
@@ -70,6 +70,10 @@ def register() -> None:
     register_schedule(
         Schedule("watch", WATCH, "Look for what should be an incident", Every.HOUR, at=time(0, 5), jitter=30)
     )
+    register_schedule(
+        Schedule("sftp_pull", PULL_ALL, "Pull from every SFTP server", Every.HOUR, at=time(0, 20), jitter=25,
+                 applies=lambda: SftpConnection.objects.filter(enabled=True).exists())
+    )  # fmt: skip
     register_schedule(Schedule("verify_ledger", VERIFY, "Verify the audit trail", Every.DAY, at=time(2), jitter=60))
     for trigger in _TRIGGERS:
         register_trigger(trigger)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -14,10 +16,12 @@ from django.utils.safestring import SafeString
 
 from ledger.admin.base import ReadOnlyAdmin
 from ledger.jobs import job_title
+from ledger.models import LIVE_STATES
 from ledger.sites import platform_site
 from ledger.templatetags.forecourt import badge, moment
-from tenants.models import Dispatch, EntryOutcome
+from tenants.models import Dispatch, DispatchEntry, EntryOutcome
 from tenants.schedules import all_schedules
+from tenants.services.dispatching import jobs_waiting
 
 _TONES = {
     EntryOutcome.QUEUED: "info",
@@ -85,18 +89,35 @@ class DispatchAdmin(ReadOnlyAdmin):
             "made": obj,
             "job": job_title(obj.kind),
             "counts": [(label, counts[value]) for value, label in EntryOutcome.choices if counts[value]],
-            "runs": sorted(Counter(states.values()).items()),
-            "stragglers": sum(state in ("queued", "running", "lost") for state in states.values()),
+            "runs": sorted(Counter(run.state for run in states.values()).items()),
+            "stragglers": _stragglers(entries, states),
+            "waiting": [(queue.value, number) for queue, number in jobs_waiting().items()],
             "when": schedule.words() if schedule is not None else "",
             "rows": [
-                {"entry": entry, "outcome": _badge(entry.outcome), "run": states.get(str(entry.run_id), "")}
+                {"entry": entry, "outcome": _badge(entry.outcome), "run": states.get(str(entry.run_id))}
                 for entry in entries
             ],
         }
 
 
-def _run_states(runs: list[tuple[str, str]]) -> dict[str, str]:
-    """State of each run, by its id: one statement over all the schemas that still have their table."""
+@dataclass(frozen=True)
+class RunNow:
+    """Where one tenant's run stands: since when it is in its state, and what it last said."""
+
+    state: str
+    since: datetime
+    message: str
+
+
+def _stragglers(entries: list[DispatchEntry], states: dict[str, RunNow]) -> list[dict[str, Any]]:
+    """Who is still at it, the longest first."""
+    found = [(entry, states[str(entry.run_id)]) for entry in entries if str(entry.run_id) in states]
+    live = [(entry, run) for entry, run in found if run.state in LIVE_STATES]
+    return [{"entry": entry, "run": run} for entry, run in sorted(live, key=lambda one: one[1].since)]
+
+
+def _run_states(runs: list[tuple[str, str]]) -> dict[str, RunNow]:
+    """Where each run stands, by its id: one statement over all the schemas that still have their table."""
     names = sorted({schema_name for schema_name, _ in runs})
     if not names:
         return {}
@@ -108,11 +129,12 @@ def _run_states(runs: list[tuple[str, str]]) -> dict[str, str]:
         if not there:
             return {}
         parts = " UNION ALL ".join(
-            f"SELECT id, state FROM {name}.ledger_run WHERE id = ANY(%(ids)s::uuid[])"  # noqa: S608  # quoted names
+            "SELECT id, state, COALESCE(attempt_started_at, queued_at), progress_message "
+            f"FROM {name}.ledger_run WHERE id = ANY(%(ids)s::uuid[])"  # noqa: S608  # quoted names
             for name in there
         )
         cursor.execute(parts, {"ids": [run_id for _, run_id in runs]})
-        return {str(run_id): state for run_id, state in cursor.fetchall()}
+        return {str(run_id): RunNow(*values) for run_id, *values in cursor.fetchall()}
 
 
 def _badge(outcome: str) -> SafeString:

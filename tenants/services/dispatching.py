@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from ledger.errors import DomainError, RunAlreadyLive
-from ledger.jobs import get_job
+from ledger.jobs import get_job, queue_of
+from ledger.queues import Queue, waiting
 from ledger.schema import connection
 from ledger.services import runs
 from ledger.services.audit import actor_name, record
+from tenants.errors import DispatchUnderWay, QueueFull
 from tenants.models import Dispatch, DispatchEntry, EntryOutcome, Tenant, TenantStatus
 from tenants.schedules import Schedule, all_schedules
 from tenants.services.operators import require_operator
@@ -37,13 +42,16 @@ def dispatch(
     """Queue a run of ``kind`` in every tenant that is on trial or active, or in those of ``schemas``.
 
     One that has such a run under way is left alone and says so. Needs the platform permission to change tenants, or
-    None for the system. Raises ``UnknownJobKind``, ``PlatformOperatorRequired``.
+    None for the system. Raises ``UnknownJobKind``, ``PlatformOperatorRequired``, ``QueueFull``, ``DispatchUnderWay``.
     """
     if actor is not None:
         require_operator(actor, "tenants.change_tenant")
     get_job(kind)
     wanted = None if schemas is None else set(schemas)
-    with schema_context(get_public_schema_name()):
+    with schema_context(get_public_schema_name()), _alone(kind):
+        number = jobs_waiting()[queue_of(kind)]
+        if number >= settings.QUEUE_LIMIT:
+            raise QueueFull(number, settings.QUEUE_LIMIT)
         with transaction.atomic():
             made = Dispatch.objects.create(kind=kind, inputs=dict(inputs or {}), requested_by_name=actor_name(actor))
             record(event="dispatch.started", actor=actor, subject=made, data={"kind": kind, "inputs": made.inputs})
@@ -60,16 +68,20 @@ def dispatch(
 def dispatch_due(*, now: datetime | None = None) -> int:
     """Queue what the declared schedules have due in each tenant, each slot once; returns how many runs were queued.
 
-    Idempotent, also when several workers call it at once: the entry of a slot and tenant is unique.
+    Idempotent, also when several workers call it at once: the entry of a slot and tenant is unique. While a queue is
+    full its schedules hold off; what they have due is queued later, as long as its slot lasts.
     """
     at = now or timezone.now()
     queued = 0
     with schema_context(get_public_schema_name()):
+        full = {queue for queue, number in jobs_waiting().items() if number >= settings.QUEUE_LIMIT}
+        if full:
+            logger.warning("schedules hold off: the queue is full (%s)", ", ".join(sorted(full)))
         due = [
             (schedule, slot, schema_name)
             for schema_name, zone, since in _serving().values_list("schema_name", "time_zone", "created_at")
             for schedule in all_schedules()
-            if (slot := schedule.slot(at, zone, schema_name, since)) is not None
+            if queue_of(schedule.kind) not in full and (slot := schedule.slot(at, zone, schema_name, since)) is not None
         ]
         slots = {(schedule.name, slot) for schedule, slot, _ in due}
         known = set(
@@ -90,6 +102,31 @@ def dispatch_due(*, now: datetime | None = None) -> int:
             entry = _send(made[schedule.name, slot], schema_name, schedule.inputs, schedule.scope, key, schedule)
             queued += entry is not None and entry.outcome == EntryOutcome.QUEUED
     return queued
+
+
+def jobs_waiting() -> dict[Queue, int]:
+    """How many messages wait in each queue, over all tenants."""
+    totals = dict.fromkeys(Queue, 0)
+    for of_tenant in waiting().values():
+        for queue, number in of_tenant.items():
+            totals[queue] += number
+    return totals
+
+
+@contextmanager
+def _alone(kind: str) -> Iterator[None]:
+    """One dispatch of a kind at a time: the second is told so at once."""
+    key = int.from_bytes(hashlib.sha256(f"dispatch:{kind}".encode()).digest()[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        (free,) = cursor.fetchone()
+    if not free:
+        raise DispatchUnderWay(kind)
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
 def _serving() -> Any:

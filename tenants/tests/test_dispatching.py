@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from io import StringIO
@@ -11,17 +12,20 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from django_q.models import OrmQ
 from django_tenants.utils import schema_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.jobs import _KINDS, job
 from ledger.models import Run, RunState
+from ledger.queues import Queue, put
 from ledger.schema import connection
 from tenants import schedules
-from tenants.errors import PlatformOperatorRequired
+from tenants.errors import PlatformOperatorRequired, QueueFull
 from tenants.models import Dispatch, DispatchEntry, EntryOutcome, Tenant, TenantStatus
 from tenants.schedules import EPOCH, Every, Schedule, register_schedule
+from tenants.services import dispatching
 from tenants.services.dispatching import dispatch, dispatch_due
 
 UTC = ZoneInfo("UTC")
@@ -134,6 +138,67 @@ def test_dispatch_due__nothing_to_do_there__says_so_and_asks_in_the_tenant(alpha
     assert outcomes() == [("alpha", "nothing"), ("beta", "queued")]
 
 
+def test_dispatch_due__both_changes_of_the_clock__one_run_for_each_local_day(alpha):
+    connection.set_schema_to_public()
+    Tenant.objects.update(created_at=EPOCH, status=TenantStatus.SUSPENDED)
+    Tenant.objects.filter(schema_name="alpha").update(time_zone="Europe/Berlin", status=TenantStatus.TRIAL)
+    register_schedule(daily(jitter=20))
+    for begin, days in (
+        (datetime(2026, 3, 28, 12, tzinfo=UTC), ["2026-03-29", "2026-03-30"]),  # 02:30 of the first does not exist
+        (datetime(2026, 10, 24, 12, tzinfo=UTC), ["2026-10-25", "2026-10-26"]),  # 02:30 of the first comes twice
+    ):
+        dispatch_due(now=begin)
+        with schema_context("alpha"):
+            Run.objects.all().update(state=RunState.SUCCEEDED)
+        queued: list[str] = []
+        for quarter in range(4 * 40):
+            at = begin + timedelta(minutes=15 * quarter)
+            if dispatch_due(now=at):
+                queued.append(at.astimezone(BERLIN).date().isoformat())
+                with schema_context("alpha"):
+                    Run.objects.all().update(state=RunState.SUCCEEDED)
+        assert queued == days
+
+
+def test_dispatch_due__queue_is_full__holds_off_and_catches_up_later(alpha, settings):
+    connection.set_schema_to_public()
+    Tenant.objects.update(created_at=EPOCH)
+    register_schedule(daily())
+    settings.QUEUE_LIMIT = 3
+    at = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    for number in range(3):
+        put(Queue.LONG, "beta", str(number), name="t")
+    assert dispatch_due(now=at) == 0 and not DispatchEntry.objects.exists()
+    with pytest.raises(QueueFull, match="3 jobs wait already"):
+        dispatch(kind="tests.ping")
+    OrmQ.objects.all().delete()
+    for number in range(3):
+        put(Queue.SHORT, "beta", str(number), name="t")  # the other queue is nobody's hindrance
+    assert dispatch_due(now=at + timedelta(hours=1)) == 2
+
+
+def test_dispatch__same_kind_at_once__second_is_told_so(throwaway):
+    inside = threading.Event()
+    out = threading.Event()
+
+    def hold() -> None:
+        connection.set_schema_to_public()
+        with dispatching._alone("tests.ping"):
+            inside.set()
+            out.wait(30)
+        connection.close()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    try:
+        assert inside.wait(30)
+        with pytest.raises(CommandError, match="under way"):
+            call_command("dispatch", "tests.ping", "--tenants", throwaway.schema_name)
+    finally:
+        out.set()
+        other.join()
+
+
 def test_dispatch__suspended_live_and_broken_tenants__do_not_stop_the_others(alpha, make_user):
     connection.set_schema_to_public()
     Tenant.objects.create(schema_name="gone_one", name="Gone", status=TenantStatus.ACTIVE)  # its schema is missing
@@ -158,6 +223,11 @@ def test_dispatch__suspended_live_and_broken_tenants__do_not_stop_the_others(alp
     client.force_login(make_user("op", is_superuser=True))
     page = client.get(reverse("admin:tenants_dispatch_change", args=[made.pk], urlconf="config.urls_platform"))
     text = page.content.decode()
-    assert page.status_code == 200 and "Could not be queued" in text and "run migrate_schemas" in text
+    assert (
+        page.status_code == 200
+        and "Could not be queued" in text
+        and "Still at it" in text
+        and "run migrate_schemas" in text
+    )
     assert client.get(reverse("admin:tenants_dispatch_changelist", urlconf="config.urls_platform")).status_code == 200
     assert EntryOutcome.FAILED in set(DispatchEntry.objects.values_list("outcome", flat=True))
