@@ -129,8 +129,8 @@ def _run_states(runs: list[tuple[str, str]]) -> dict[str, RunNow]:
         if not there:
             return {}
         parts = " UNION ALL ".join(
-            "SELECT id, state, COALESCE(attempt_started_at, queued_at), progress_message "
-            f"FROM {name}.ledger_run WHERE id = ANY(%(ids)s::uuid[])"  # noqa: S608  # quoted names
+            "SELECT id, state, COALESCE(attempt_started_at, queued_at), progress_message "  # noqa: S608  # quoted names
+            f"FROM {name}.ledger_run WHERE id = ANY(%(ids)s::uuid[])"
             for name in there
         )
         cursor.execute(parts, {"ids": [run_id for _, run_id in runs]})
