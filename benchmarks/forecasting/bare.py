@@ -7,6 +7,8 @@ fits and forecasts:
 - every family searched, at each origin of the backtest, and its forecast of the horizon;
 - the families of the chosen spec up to the holdout, and their forecasts from the holdout's weekly origins;
 - the same families on everything, and their forecast ahead;
+- where the levels above the series may have models of their own (MinT), theirs at each origin, and, where the spec has
+  chosen them, up to the holdout and on everything, with their forecasts;
 - the gate's opponent (a first chain has seasonal naive): at each origin, up to the holdout, and from its origins.
 
 Reading the data, building the frame, starting the processes and importing the libraries happen before the clock starts,
@@ -26,13 +28,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from forecasting.engine.hierarchy import Tree, node_panel
+from forecasting.engine.hierarchy_model import node_family
 from forecasting.engine.panel import Panel
 from forecasting.engine.ranking import fit_family, shares_of_top
 from forecasting.engine.source import HeldPanel
 from forecasting.engine.train import holdout_origins
-from forecasting.engine.types import ModelSpec, TrainingWindow
+from forecasting.engine.types import MINT, ModelSpec, TrainingWindow
 
 NAIVE = "seasonal_naive"
+NODES = -1
 LONGEST = ("lightgbm", "lightgbm_direct", "prophet", "intermittent")
 
 
@@ -40,7 +45,8 @@ LONGEST = ("lightgbm", "lightgbm_direct", "prophet", "intermittent")
 class Fit:
     """One fit on the rows of a segment up to `end`, and the forecasts from it: (origin, steps).
 
-    share: how many of the series that get a Prophet lie in the segment; None where it is the only one.
+    share: how many of the series that get a Prophet lie in the segment; None where it is the only one. segment NODES:
+    the levels above the series.
     """
 
     family: str
@@ -98,7 +104,17 @@ def tasks_of(source: HeldPanel, spec: ModelSpec, facts: Mapping[str, Any]) -> li
         for family, end, forecasts in fits
         for segment in source.segments
     ]
+    own = node_family(tuple(facts["kept"]))
+    if len(source.segments) == 1 and own is not None:
+        chosen = facts["reconciliation"] == MINT
+        above = [one for one in fits if one[0] == own and (chosen or (len(one[2]) == 1 and one[1] in days_of(facts)))]
+        tasks += [Fit(own, NODES, end, None, forecasts) for _, end, forecasts in above]
     return sorted(tasks, key=lambda fit: LONGEST.index(fit.family) if fit.family in LONGEST else len(LONGEST))
+
+
+def days_of(facts: Mapping[str, Any]) -> set[date]:
+    """The origins of the backtest."""
+    return {date.fromisoformat(day) for day in facts["origins"]}
 
 
 def main(schema: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,6 +132,8 @@ def main(schema: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     source, processes = HeldPanel.of(panel, facts["segment_series"]), settings.TRAIN_PROCESSES
     tasks = tasks_of(source, spec, facts)
     panels = {segment.number: panel.subset(segment.ids) for segment in source.segments}
+    if any(task.segment == NODES for task in tasks):
+        panels[NODES] = node_panel(panel, Tree.of(panel.static))
     context = multiprocessing.get_context("spawn")
     done: list[tuple[int, float]] = []
     with ProcessPoolExecutor(processes, context, initializer=hold, initargs=(panels, spec)) as pool:

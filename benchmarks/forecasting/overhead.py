@@ -109,13 +109,14 @@ TEXT = (
     "the panel and its fingerprint, the backtest at 4 origins, the choice of a spec, the fit up to the holdout and the "
     "refit that serves, both stored as verified artifacts, 28 days of forecasts with intervals, the accuracy of the "
     "forecasts whose days have come, the sealed holdout and every gate, and the request for promotion, with all "
-    "records of the ledger. Its processes are started inside the clock.",
+    "records of the ledger. Its processes are started inside the clock; the libraries are imported before it, on both "
+    "sides, as in a worker that has run a chain before.",
     "",
     "**Bare**: the same families' `fit` and `predict` with the same parameters on a frame that is in memory already, "
     "in processes that are already there and hold it: every family searched at the 4 origins, the chosen spec's up "
-    "to the holdout and on everything, the gate's opponent (there is no champion yet: seasonal naive), and each "
-    "forecast that the chain makes with them. The features that a family makes for itself are part of its fit on both "
-    "sides. No weights, intervals, scores, files or database.",
+    "to the holdout and on everything, the gate's opponent (there is no champion yet: seasonal naive), the models of "
+    "the levels above the series, and each forecast that the chain makes with them. The features that a family makes "
+    "for itself are part of its fit on both sides. No weights, intervals, scores, files or database.",
     "",
     "Chain and bare fits take turns in one run; the figures are ratios of processor time (of the medians, without the "
     "database server, with everything that the chain's processes are started with), because it suffers less from other "

@@ -145,23 +145,90 @@ def node_panel(panel: Panel, tree: Tree) -> Panel:
     A member's unknown day counts as its last known same day of the season. Known-future regressors are the mean over
     the members. A node's day is closed where all its members are. What comes out for a day depends on no later day.
     """
-    history = panel.history[["unique_id", "ds", "y", "closed"]].copy()
-    phase = ((history["ds"] - history["ds"].min()) // panel.step) % panel.season_length
-    history["y"] = history.groupby([history["unique_id"], phase], sort=False)["y"].ffill().fillna(0.0)
-    rows = _by_day(history, tree, {"y": "sum", "closed": "min"}).assign(censored=False)
-    rows["closed"] = rows["closed"].astype(bool)
+    rows = panel.history
+    grid = _Grid.of(rows, tree, panel)
+    season = panel.season_length
+    sold = grid.spread(rows["y"].to_numpy(dtype="float64"), np.nan)
+    for phase in range(season):
+        sold[:, phase::season] = _filled_forward(sold[:, phase::season])
+    sold = np.where(grid.there, np.nan_to_num(sold, copy=False, nan=0.0), 0.0)
+    still_open = grid.spread(~rows["closed"].to_numpy(dtype=bool), False)
+    values = {
+        "y": grid.summed(sold),
+        "closed": grid.summed(still_open.astype("int64")) == 0,
+    }
+    history = grid.table(values).assign(censored=False)
     names = list(panel.regressors.known_future)
     future = None
     if panel.future is not None and names:
-        future = _by_day(panel.future[["unique_id", "ds", *names]], tree, dict.fromkeys(names, "mean"))
-        rows = rows.merge(future, on=["unique_id", "ds"], how="left", sort=False)
-    static = pd.DataFrame({"unique_id": np.sort(rows["unique_id"].unique())})
+        future = _means(panel.future, names, tree, panel)
+        history = history.merge(future, on=["unique_id", "ds"], how="left", sort=False)
+    static = pd.DataFrame({"unique_id": np.sort(history["unique_id"].unique())})
     regressors = RegressorSet(known_future=tuple(names) if future is not None else ())
-    return replace(panel, history=rows, static=static, future=future, regressors=regressors)
+    return replace(panel, history=history, static=static, future=future, regressors=regressors)
 
 
-def _by_day(rows: pd.DataFrame, tree: Tree, how: Mapping[str, str]) -> pd.DataFrame:
-    rows = rows.merge(tree.members, on="unique_id", how="inner", sort=False)
-    rows = rows.sort_values(["node", "ds", "unique_id"], kind="stable", ignore_index=True)
-    out = rows.drop(columns="unique_id").groupby(["node", "ds"], sort=True, as_index=False).agg(dict(how))
-    return out.rename(columns={"node": "unique_id"})
+def _means(rows: pd.DataFrame, names: Sequence[str], tree: Tree, panel: Panel) -> pd.DataFrame:
+    """unique_id (the node's number), ds and the mean of each column over the members that have a value."""
+    grid, values = _Grid.of(rows, tree, panel), {}
+    for name in names:
+        given = grid.spread(rows[name].to_numpy(dtype="float64"), np.nan)
+        known = ~np.isnan(given)
+        count = grid.summed(known.astype("int64"))
+        total = grid.summed(np.where(known, given, 0.0))
+        values[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return grid.table(values)
+
+
+def _filled_forward(values: np.ndarray) -> np.ndarray:
+    """Each row's NaN filled with the last value before it."""
+    place = np.where(np.isnan(values), 0, np.arange(values.shape[1]))
+    np.maximum.accumulate(place, axis=1, out=place)
+    filled: np.ndarray = np.take_along_axis(values, place, axis=1)
+    return filled
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Rows of series as matrices of series × steps, and the sums of their nodes.
+
+    row, column: where each given row stands. there: where a row was given. groups: for each node its number and its
+    members' rows. A sum adds member after member, so that a step's value does not depend on the other steps.
+    """
+
+    row: np.ndarray
+    column: np.ndarray
+    first: pd.Timestamp
+    step: pd.Timedelta
+    there: np.ndarray
+    groups: tuple[tuple[int, np.ndarray], ...]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, tree: Tree, panel: Panel) -> _Grid:
+        ids, row = np.unique(rows["unique_id"].to_numpy(), return_inverse=True)
+        first = rows["ds"].min()
+        column = ((rows["ds"] - first) // panel.step).to_numpy()
+        there = np.zeros((len(ids), int(column.max(initial=-1)) + 1), dtype=bool)
+        there[row, column] = True
+        members = tree.members.loc[tree.members["unique_id"].isin(ids)]
+        nodes, starts = np.unique(members["node"].to_numpy(), return_index=True)
+        parts = np.split(np.searchsorted(ids, members["unique_id"].to_numpy()), starts[1:])
+        return cls(row, column, first, panel.step, there, tuple(zip(nodes.tolist(), parts, strict=True)))
+
+    def spread(self, values: np.ndarray, absent: float | bool) -> np.ndarray:
+        """The values as a matrix of series × steps."""
+        out = np.full(self.there.shape, absent, dtype=values.dtype)
+        out[self.row, self.column] = values
+        return out
+
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """nodes × steps: sums over the members of each node."""
+        return np.stack([values[rows].sum(axis=0) for _, rows in self.groups])
+
+    def table(self, values: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """unique_id (the node's number), ds and the columns, where a member has a row; by node and day."""
+        node, column = np.nonzero(self.summed(self.there.astype("int64")))
+        numbers = np.array([number for number, _ in self.groups], dtype="int64")
+        days = (self.first + column * self.step).astype("datetime64[ns]") if len(column) else pd.DatetimeIndex([])
+        keys = {"unique_id": numbers[node], "ds": days}
+        return pd.DataFrame(keys | {name: matrix[node, column] for name, matrix in values.items()})

@@ -1,7 +1,8 @@
 """MinT: forecasts of the nodes' own models change those of the series, so that both agree and errors cancel out.
 
 Source: Wickramasuriya, Athanasopoulos and Hyndman (2019), with the variances of the rolling-origin errors as weights
-("wls_var"), and non-negative by quadratic programming (Wickramasuriya, Turlach and Hyndman 2020). The solver is
+("wls_var"), and non-negative by quadratic programming (Wickramasuriya, Turlach and Hyndman 2020). Where no forecast
+would be negative, the closed form is the answer, written for the few nodes; where one would, the solver is
 hierarchicalforecast's. The result is a forecast of the series; the nodes are then summed up as always.
 """
 
@@ -97,13 +98,13 @@ def _solve(base: np.ndarray, summing: np.ndarray, spread: np.ndarray) -> np.ndar
 
     The closed form where it is nowhere negative; the days on which it is are solved under the constraint.
     """
-    from hierarchicalforecast.methods import MinTrace
-
-    made = np.asarray(
-        MinTrace(method="wls_var").fit_predict(
-            S=summing, y_hat=base, y_insample=spread[:, None], y_hat_insample=np.zeros((len(spread), 1))
-        )["mean"]
-    )[-summing.shape[1] :]
+    count = len(base) - summing.shape[1]
+    above, upper, bottom = summing[:count], base[:count], base[count:]
+    variance = spread**2
+    weighed = above * variance[count:]
+    # b + W A' (A W A' + V)^-1 (u - A b): the estimator of the paper with an equation for each node, not each series.
+    gap = np.linalg.solve(weighed @ above.T + np.diag(variance[:count]), upper - above @ bottom)
+    made: np.ndarray = bottom + weighed.T @ gap
     negative = (made < 0).any(axis=0)
     if negative.any():
         made[:, negative] = _constrained(base[:, negative], summing, spread)

@@ -22,7 +22,7 @@ from forecasting.engine.train import WEEK_STEPS
 from forecasting.errors import NoDemandLoaded
 from forecasting.models import AccuracyRecord, Channel, ForecastSet
 from forecasting.services.accuracy_watch import watch_champion
-from forecasting.services.bulk import copy_out
+from forecasting.services.bulk import read_out
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.hierarchy import realised
 from forecasting.services.snapshots import demand_snapshot
@@ -114,7 +114,7 @@ def stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:
         "WHERE forecast_set_id = {} AND target_date <= {}"
     ).format(names, sql.Literal(forecast_set.pk), sql.Literal(last))
     types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "h": pa.int64()}
-    frame: pd.DataFrame = copy_out(query, types | dict.fromkeys(_VALUES, pa.float64())).to_pandas()
+    frame: pd.DataFrame = read_out(query, types | dict.fromkeys(_VALUES, pa.float64()), "unique_id").to_pandas()
     return frame
 
 

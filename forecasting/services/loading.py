@@ -27,7 +27,7 @@ from forecasting.errors import (
     WrongRequest,
 )
 from forecasting.models import HoldoutAccess, KnownFuture, ModelVersion, Series
-from forecasting.services.bulk import copy_out
+from forecasting.services.bulk import read_out
 from forecasting.services.data_profile import DataProfile, active_profile
 from ledger.services.audit import actor_name, record
 
@@ -279,7 +279,7 @@ def _demand_rows(
         "FROM forecasting_demand d WHERE d.date <= {}{}"
     ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "d") for n in names), sql.Literal(end), _only("d", ids))
     types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "y": pa.float64(), "censored": pa.bool_()}
-    frame: pd.DataFrame = copy_out(query, types | dict.fromkeys(names, pa.float64())).to_pandas()
+    frame: pd.DataFrame = read_out(query, types | dict.fromkeys(names, pa.float64()), "unique_id").to_pandas()
     # A regressor that no row carries is not there at all; the engine says so where it needs it.
     if carried is not None:
         return frame.drop(columns=[n for n in names if n not in carried])
@@ -308,7 +308,7 @@ def _future_rows(
         "SELECT k.series_id AS unique_id, k.date AS ds{} FROM forecasting_knownfuture k WHERE k.date <= {}{}"
     ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "k") for n in names), sql.Literal(last), _only("k", ids))
     types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns")} | dict.fromkeys(names, pa.float64())
-    frame: pd.DataFrame = copy_out(query, types).to_pandas()
+    frame: pd.DataFrame = read_out(query, types, "unique_id").to_pandas()
     covered = known[0] if known is not None else _covered(last)
     if covered is None:
         return None
