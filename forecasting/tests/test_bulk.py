@@ -10,7 +10,7 @@ from psycopg import sql
 
 from forecasting.models import Demand
 from forecasting.services.bulk import copy_out, read_out
-from forecasting.tests.factories import AS_OF, make_demand, make_series
+from forecasting.tests.factories import AS_OF, make_demand
 from tenants.models import Tenant
 
 TYPES = {
@@ -23,7 +23,7 @@ QUERY = sql.SQL(
 
 
 def test_read_out__rows_with_gaps_and_odd_numbers__is_what_copy_gives(alpha: Tenant) -> None:
-    make_demand(make_series())
+    make_demand()
     days = Demand.objects.filter(date=AS_OF)
     days.update(quantity=0.1 + 0.2, unit_price=None, stocked_out=True)
     Demand.objects.filter(date=AS_OF - timedelta(days=1)).update(quantity=1e-7, unit_price=1e15)
