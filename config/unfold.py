@@ -162,7 +162,13 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Drills", "fire_extinguisher", "admin:forecasting_rollbackdrill_changelist"),
             _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
             _item("Decision log", "history_edu", "admin:forecasting_decision_changelist"),
-            _item("Gate policy", "tune", "admin:forecasting_gatepolicy_changelist"),
+            _item("Readiness", "stairs", "admin:forecasting_gatepolicy_readiness"),
+            _item(
+                "Gate policy",
+                "tune",
+                "admin:forecasting_gatepolicy_changelist",
+                active=lambda request: _under(request, "gatepolicy/") and not _under(request, "/readiness/"),
+            ),
             _item("Holdout openings", "lock_open", "admin:forecasting_holdoutaccess_changelist"),
         ),
         _group(

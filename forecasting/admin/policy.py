@@ -8,16 +8,18 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.utils.safestring import SafeString
 from pydantic import BaseModel
 
 from forecasting.admin.policy_labels import help_of, label_of
+from forecasting.admin.readiness import readiness_page
 from forecasting.errors import PolicyInvalid
 from forecasting.models import GatePolicy
 from forecasting.services.policy import PolicyBody, change_policy, preview_policy
 from forecasting.services.policy_sense import PolicyPreview
-from ledger.admin.base import ReadOnlyAdmin, View
+from forecasting.services.readiness import review_readiness
+from ledger.admin.base import ReadOnlyAdmin, View, attempt
 from ledger.admin.forms import ReasonForm
 from ledger.errors import DomainError
 from ledger.sites import tenant_site
@@ -109,7 +111,16 @@ class GatePolicyAdmin(ReadOnlyAdmin):
         return policy.created_by_name
 
     def own_views(self) -> list[tuple[str, str, View]]:
-        return [("edit/", "edit", self.edit_view)]
+        return [("edit/", "edit", self.edit_view), ("readiness/", "readiness", self.readiness_view)]
+
+    def readiness_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Where the tenant stands and what is missing; a POST assesses it now and keeps what is found."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            attempt(request, lambda: _assessed(request), done=str)
+            return HttpResponseRedirect(self.url("readiness"))
+        return self.render_page(request, "forecourt/readiness.html", title="Readiness", **readiness_page(request))
 
     def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
         return [("Change the policy", self.url("edit"))] if Role.TENANT_ADMIN in roles_of(request.user) else []
@@ -160,6 +171,11 @@ class GatePolicyAdmin(ReadOnlyAdmin):
             changes=_changes_in_words(preview) if preview is not None else [],
             back=self.url("changelist"),
         )
+
+
+def _assessed(request: HttpRequest) -> str:
+    path = review_readiness(actor=request.user)  # type: ignore[arg-type]  # logged in here
+    return f"It is {words(path[-1])} now." if path else "Nothing has changed."
 
 
 def _in_force(policy: GatePolicy, preview: PolicyPreview) -> str:

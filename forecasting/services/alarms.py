@@ -10,7 +10,7 @@ from forecasting.engine.regression import GONE, Regression
 from forecasting.errors import ArtifactCorrupt
 from forecasting.errors_rollback import StorageUnavailable
 from forecasting.models import ChampionAssignment, DrillOutcome, ModelVersion, RollbackDrill
-from integrations.incidents import Check, Step, Trigger, register_trigger
+from integrations.incidents import Check, Step, Trigger, register_trigger, register_watch
 from integrations.services.incidents import open_incident
 
 if TYPE_CHECKING:
@@ -82,8 +82,15 @@ def _drilled_again(incident: Incident) -> Check:
     return Check(newest.outcome == DrillOutcome.PASSED, newest.sentence)
 
 
+def _watch_readiness() -> None:
+    from forecasting.services.readiness import review_readiness
+
+    review_readiness(actor=None)
+
+
 def register() -> None:
-    """Make this app's kinds of incident known."""
+    """Make this app's kinds of incident and its watch known."""
+    register_watch("tier", _watch_readiness)  # after the others, which ask for the readiness as it was
     register_trigger(
         Trigger(
             name=ARTIFACT_CORRUPT,

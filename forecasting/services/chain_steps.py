@@ -17,6 +17,7 @@ from forecasting.models.registry import TrainingMode
 from forecasting.services import training
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.publishing import forecast_version
+from forecasting.services.readiness import review_readiness
 from forecasting.services.shadow_scores import compare_shadows
 from integrations.errors import TenantSuspended
 from ledger.context import RunContext
@@ -172,6 +173,7 @@ def accuracy(ctx: RunContext) -> dict[str, Any]:
     if until is None or until == selectors.newest_day():  # what came later is no business of an older day
         windows = compare_shadows(ctx=ctx)
     outputs: dict[str, Any] = {"records": len(records), "windows": windows}
+    review_readiness(actor=None)
     if ctx.inputs.get("chain"):
         outputs |= _carried(ctx, _version(ctx))
     return outputs
