@@ -95,9 +95,11 @@ class DecidedMeanwhile(ForecastingError):
 
     code = "decided_meanwhile"
 
-    def __init__(self, cycle: int, standing: int, label: str, decided_by: str) -> None:
+    def __init__(
+        self, cycle: int, standing: int, label: str, decided_by: str, then: str = "your decision is to replace it"
+    ) -> None:
         self.cycle, self.standing, self.label, self.decided_by = cycle, standing, label, decided_by
         super().__init__(
             f"{decided_by} has decided on cycle {cycle} since you opened this page: {label}. Nothing was recorded. "
-            "Send the form again if your decision is to replace it."
+            f"Send the form again if {then}."
         )

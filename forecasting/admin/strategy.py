@@ -68,11 +68,22 @@ class StartForm(PlainForm):
     )
 
 
-class DecideForm(ReasonForm):
+class SeenForm(ReasonForm):
+    """A reason, and the decision that stood when the person looked."""
+
+    seen = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    def told(self, error: DomainError) -> None:
+        """Show what the domain refused; a newer decision is known from now on."""
+        self.add_error(None, str(error))
+        if isinstance(error, DecidedMeanwhile):
+            self.data = {**self.data.dict(), "seen": error.standing}
+
+
+class DecideForm(SeenForm):
     """Which point of the sweep, and why."""
 
     point = forms.ChoiceField(label="Decision")
-    seen = forms.IntegerField(widget=forms.HiddenInput, required=False)
     field_order = ["point", "reason"]
 
     def __init__(self, *args: Any, cycle: StrategyCycle, **kwargs: Any) -> None:
@@ -209,9 +220,7 @@ class StrategyCycleAdmin(ReadOnlyAdmin):
                     seen=chosen["seen"],
                 )
             except DomainError as error:
-                form.add_error(None, str(error))
-                if isinstance(error, DecidedMeanwhile):  # told now, so seen
-                    form.data = {**request.POST.dict(), "seen": error.standing}
+                form.told(error)
             else:
                 messages.success(
                     request,
@@ -237,18 +246,20 @@ class StrategyCycleAdmin(ReadOnlyAdmin):
         cycle: StrategyCycle = self.object_or_404(request, object_id)
         if not _may_act(request):
             raise PermissionDenied
-        form = ReasonForm(
-            request.POST or None, help_text="Why now? Kept with the run, and with the request that may come."
+        standing = standing_decision(cycle)
+        form = SeenForm(
+            request.POST or None,
+            initial={"seen": standing.pk},
+            help_text="Why now? Kept with the run, and with the request that may come.",
         )
         if request.method == "POST" and form.is_valid():
             try:
-                run = train_decided(cycle_id=cycle.pk, actor=request.user, reason=form.cleaned_data["reason"])  # type: ignore[arg-type]  # logged in here
+                run = train_decided(cycle_id=cycle.pk, actor=request.user, **form.cleaned_data)
             except DomainError as error:
-                form.add_error(None, str(error))
+                form.told(error)
             else:
                 messages.success(request, _QUEUED)
                 return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))
-        standing = standing_decision(cycle)
         return self.render_page(
             request,
             "forecourt/form_page.html",

@@ -69,14 +69,19 @@ def decide_strategy(
     return decision
 
 
-def train_decided(*, cycle_id: int, actor: AbstractBaseUser | None, reason: str) -> Run:
+def train_decided(*, cycle_id: int, actor: AbstractBaseUser | None, reason: str, seen: int | None = None) -> Run:
     """Queue a training chain of exactly the spec of the standing decision (before anybody decided, of the proposal):
     its families, weights and parameters, fitted on the newest data. Gates and a reviewer decide whether it serves.
 
-    Raises CycleUnknown, ReasonMissing, and the errors of `chain.start_chain`.
+    seen: the decision that stood when the person looked; another one is not trained unseen. Raises CycleUnknown,
+    ReasonMissing, DecidedMeanwhile, and the errors of `chain.start_chain`.
     """
     reason = clean_reason(reason, "train what was decided")
     decision = decided_in(cycle_id)
+    if seen is not None and decision.pk != seen:
+        raise DecidedMeanwhile(
+            cycle_id, decision.pk, decision.spec_label, decision.decided_by_name, "that is what is to be trained"
+        )
     label = f"Strategy cycle {cycle_id}, {decision.spec_label}"
     return start_chain(actor=actor, decision=decision.pk, reason=f"{label}: {reason}")
 

@@ -170,6 +170,19 @@ def test_start__no_demand__says_so(alpha: Tenant, client: Client) -> None:
     assert "No demand is loaded" in client.post(url("start"), {"origins": ""}).content.decode()
 
 
+def test_train__decided_anew_meanwhile__says_so_and_trains_only_when_sent_again(
+    cycle: StrategyCycle, client: Client
+) -> None:
+    opened = client.get(url("train", cycle)).context["form"].initial["seen"]
+    other = make_person("other", Role.ANALYST)
+    newer = decide_strategy(cycle_id=cycle.pk, point="single:prophet", actor=other, reason="Holidays")
+    told = client.post(url("train", cycle), {"reason": "The sweep is clear", "seen": opened})
+    assert "other has decided" in told.content.decode() and not Run.objects.filter(kind="forecasting.retrain").exists()
+    assert f'name="seen" value="{newer.pk}"' in told.content.decode()
+    assert client.post(url("train", cycle), {"reason": "The sweep is clear", "seen": newer.pk}).status_code == 302
+    assert Run.objects.get(kind="forecasting.retrain").inputs["decision"] == newer.pk
+
+
 def test_train__by_post__queues_the_chain(cycle: StrategyCycle, client: Client) -> None:
     make_demand(days=150)
     page = client.post(url("train", cycle), {"reason": "The sweep is clear"})
