@@ -173,6 +173,7 @@ def test_start__no_demand__says_so(alpha: Tenant, client: Client) -> None:
 def test_train__decided_anew_meanwhile__says_so_and_trains_only_when_sent_again(
     cycle: StrategyCycle, client: Client
 ) -> None:
+    make_demand(days=150)
     opened = client.get(url("train", cycle)).context["form"].initial["seen"]
     other = make_person("other", Role.ANALYST)
     newer = decide_strategy(cycle_id=cycle.pk, point="single:prophet", actor=other, reason="Holidays")
