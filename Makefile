@@ -32,11 +32,12 @@ demo: $(VENV)/.installed ## The same without serving; writes build/demo.json
 test: $(VENV)/.installed-dev ## All tests but the browser's
 	$(PY) -m pytest -n 2 --dist loadfile
 
-nightly: $(VENV)/.installed-dev ## More than 2,000 generated batches, long histories of promotions (minutes)
-	$(PY) -m pytest -m nightly integrations forecasting
+nightly: $(VENV)/.installed-dev ## More than 2,000 generated batches, long histories of promotions, every look of every page (minutes)
+	$(PY) -m pytest -m "nightly and not e2e" integrations forecasting
+	$(PY) -m pytest -m "nightly and e2e" tests/e2e
 
 e2e: $(VENV)/.installed-dev ## Browser tests (needs Debian's chromium)
-	$(PY) -m pytest -m e2e tests/e2e
+	$(PY) -m pytest -m "e2e and not nightly" tests/e2e
 
 lint: $(VENV)/.installed-dev ## Style, types, import contracts
 	$(PY) -m ruff check .

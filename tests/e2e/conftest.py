@@ -36,6 +36,16 @@ _CHROMIUM_ARGS = [
 ]
 
 
+LOOKS = [
+    ("light", 1280),
+    ("dark", 390),
+    pytest.param("light", 390, marks=pytest.mark.nightly),
+    pytest.param("dark", 1280, marks=pytest.mark.nightly),
+]
+"""Colour scheme and width of the window: contrast hangs on the one, overflow on the other, so two show both; `make
+nightly` looks at all four."""
+
+
 @dataclass(frozen=True)
 class Site:
     """The running demo: where it answers and who may sign in."""

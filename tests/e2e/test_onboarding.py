@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Site, shot
+from tests.e2e.conftest import LOOKS, Site, shot
 
 pytestmark = pytest.mark.e2e
 
@@ -202,8 +202,7 @@ def test_onboarding__saved_in_a_second_tab__tells_the_first_and_keeps_its_input(
     _at_step(first, "Sample")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_onboarding__each_step_scheme_and_width__has_no_serious_accessibility_violation(
     site: Site, newcomer: str, sign_in: Callable[..., Page], tmp_path: Path, scheme: str, width: int
 ) -> None:

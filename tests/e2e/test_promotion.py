@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Site, shot
+from tests.e2e.conftest import LOOKS, Site, shot
 
 pytestmark = pytest.mark.e2e
 
@@ -101,8 +101,7 @@ def _pending_in_b(site: Site) -> int:
     return int(found.group(1))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_approval_page__each_scheme_and_width__has_no_serious_accessibility_violation(
     site: Site, sign_in: Callable[..., Page], scheme: str, width: int
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Site, shot
+from tests.e2e.conftest import LOOKS, Site, shot
 
 pytestmark = pytest.mark.e2e
 
@@ -27,8 +27,7 @@ def cycle(site: Site) -> str:
     return f"{LIST}{found[1]}/change/"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_strategy__each_scheme_and_width__has_no_serious_accessibility_violation(
     site: Site, cycle: str, sign_in: Callable[..., Page], scheme: str, width: int
 ) -> None:
