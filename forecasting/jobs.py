@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from forecasting.services import alarms, drill, evaluating, promotion_jobs, shadow, strategy
+from forecasting.services import alarms, drill, evaluating, promotion_jobs, replaying, shadow, strategy
 from forecasting.services import chain_steps as chain
 from forecasting.services import chain_words as words
+from forecasting.services.replay_request import REPLAY
 from ledger.context import RunContext
 from ledger.jobs import job
 from ledger.queues import Queue
@@ -102,6 +103,12 @@ def drill_prove(ctx: RunContext) -> dict[str, Any]:
     from forecasting.api.served import served_sha256
 
     return drill.prove(ctx, served_sha256)
+
+
+@job(REPLAY, title="Time-travel replay", max_attempts=5, ended=replaying.ended)
+def replay(ctx: RunContext) -> dict[str, Any]:
+    """Walk through past days until the end, or until a person has to decide."""
+    return replaying.perform(ctx=ctx)
 
 
 @job(promotion_jobs.LAPSE, title="Lapse requests", max_attempts=3, queue=Queue.SHORT)

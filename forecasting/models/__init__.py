@@ -12,11 +12,21 @@ from forecasting.models.gate import GatePolicy, GateReport, HoldoutAccess
 from forecasting.models.hierarchy import ForecastNodePath, Level
 from forecasting.models.promotion import PROMOTION_TRANSITIONS, DecisionCode, PromotionRequest, RequestState
 from forecasting.models.registry import VERSION_TRANSITIONS, ModelArtifact, ModelSpec, ModelVersion, VersionStatus
+from forecasting.models.replay import (
+    REPLAY_TRANSITIONS,
+    OrderCode,
+    Replay,
+    ReplayDay,
+    ReplayDecision,
+    ReplayDecisionState,
+    ReplayState,
+)
 from forecasting.models.shadow import ShadowStanding, ShadowWindow, ShadowWinner
 from forecasting.models.strategy import StrategyCycle, StrategyDecision
 
 __all__ = [
     "PROMOTION_TRANSITIONS",
+    "REPLAY_TRANSITIONS",
     "VERSION_TRANSITIONS",
     "AccuracyRecord",
     "Chain",
@@ -38,9 +48,15 @@ __all__ = [
     "ModelArtifact",
     "ModelSpec",
     "ModelVersion",
+    "OrderCode",
     "PromotionComment",
     "PromotionNotice",
     "PromotionRequest",
+    "Replay",
+    "ReplayDay",
+    "ReplayDecision",
+    "ReplayDecisionState",
+    "ReplayState",
     "RequestState",
     "RollbackDrill",
     "Series",

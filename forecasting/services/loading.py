@@ -27,6 +27,7 @@ from forecasting.errors import (
     WrongRequest,
 )
 from forecasting.models import HoldoutAccess, KnownFuture, ModelVersion, Series
+from forecasting.services.arrivals import late_arrivals
 from forecasting.services.bulk import read_out
 from forecasting.services.data_profile import DataProfile, active_profile
 from ledger.services.audit import actor_name, record
@@ -77,6 +78,33 @@ def load_series(window: TrainingWindow, series: int, *, ahead: int = 0) -> Panel
     rows = _demand_rows(window.train_end, profile, (series,))
     future = _future_rows(window.train_end, ahead * profile.step_days, profile, (series,))
     return _checked_panel(window, profile, rows, future, (series,), ahead=ahead)
+
+
+@dataclass(frozen=True)
+class LoadedRows:
+    """What a window sees before it is put on a grid, with the rules for reading it; for who cuts panels of many days
+    out of one window. rows: as `build_panel` takes them, with `arrived` (see `services.arrivals`)."""
+
+    rows: pd.DataFrame
+    static: pd.DataFrame
+    future: pd.DataFrame | None
+    profile: DataProfile
+    window: TrainingWindow
+
+
+@transaction.atomic
+def load_rows(window: TrainingWindow, *, ahead: int = 0) -> LoadedRows:
+    """The rows behind `load_training`, checked against the same window. Writers wait. Raises as `load_training`."""
+    profile = active_profile()
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE forecasting_demand, forecasting_knownfuture IN SHARE MODE")
+    fingerprint = window_fingerprint(window)
+    rows = _demand_rows(window.train_end, profile)
+    future = _future_rows(window.train_end, ahead * profile.step_days, profile)
+    _checked_panel(window, profile, rows, future, ahead=ahead)
+    late = late_arrivals(window.train_end)
+    rows = rows.merge(late, on=["unique_id", "ds"], how="left") if len(late) else rows.assign(arrived=pd.NaT)
+    return LoadedRows(rows, _static_rows(profile), future, profile, window.with_fingerprint(fingerprint))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ TEXT_FILES = (".sql", ".sh", ".html")
 
 MODELS = frozenset({"Demand", "KnownFuture"})
 DOORS = frozenset({
-    "load_training", "load_panel", "load_series", "load_segment", "open_holdout", "demand_snapshot", "run_backtest",
-    "forecast_frame",
+    "load_training", "load_panel", "load_rows", "load_series", "load_segment", "open_holdout", "demand_snapshot",
+    "run_backtest", "forecast_frame",
 })  # fmt: skip
 TRAINERS = {
     "forecasting.engine.backtest": {"backtest"},

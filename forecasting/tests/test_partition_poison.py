@@ -35,6 +35,8 @@ from forecasting.services.explaining import explain_point, point_of
 from forecasting.services.gate import judge_candidate
 from forecasting.services.loading import load_panel, load_series, load_training
 from forecasting.services.publishing import forecast_version
+from forecasting.services.replay_request import check_replay, make_replay
+from forecasting.services.replaying import replay_inline
 from forecasting.services.snapshots import demand_snapshot
 from forecasting.services.strategy import cycle_inline
 from forecasting.services.windows import plan_window
@@ -288,6 +290,21 @@ def _accuracy(world: World) -> Any:
     return [[row.actuals_until, row.days, row.rows, row.wape, row.wape_naive, row.scores] for row in records]
 
 
+def _replayed(days: int, families: list[str]) -> list[dict[str, Any]]:
+    config = check_replay(holdout_days=days, as_of=AS_OF, horizon=HORIZON, families=families, portfolio="off")
+    made = replay_inline(replay=make_replay(config=config, actor=None))
+    return [*made.days.values_list("line", flat=True), made.fingerprint, made.summary]
+
+
+def _replay(world: World) -> Any:
+    return _replayed(1, ["seasonal_average"])
+
+
+def _replay_inside(world: World) -> Any:
+    """The first of the two days replayed, and the eve: what comes on the second may not reach them."""
+    return _replayed(2, ["lightgbm"])[:2]
+
+
 def _explain(world: World) -> Any:
     path = world.forecast_set.paths.select_related("forecast_set__version__spec").earliest("series_id")
     point = point_of(path, None)
@@ -352,6 +369,8 @@ PROBES = (
     Probe("forecast", "rolled forward", _rolled, _days(AS_OF, 5), _days(AS_OF, 5 + HORIZON)),
     Probe("drill", "fitted for it", _drill, AS_OF, _days(AS_OF, HORIZON)),
     Probe("accuracy", "records", _accuracy, _days(AS_OF, 5), _days(AS_OF, 5)),
+    Probe("replay", "to its end", _replay, AS_OF, _days(AS_OF, HORIZON)),
+    Probe("replay", "a day inside", _replay_inside, _days(AS_OF, -1), _days(AS_OF, -1 + HORIZON)),
     Probe("explain", "one step", _explain, AS_OF, _days(AS_OF, HORIZON)),
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -247,7 +248,7 @@ def test_config__empty_partition__says_which_side(tmp_path: Path) -> None:
     "changes",
     [{"end": FIRST}, {"start": FIRST, "end": FIRST + pd.Timedelta(days=400).to_pytimedelta()}, {"horizon": 3}],
 )
-def test_config__nonsense__refused(changes: dict[str, object]) -> None:
+def test_config__nonsense__refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"replay|horizon"):
         replace(CONFIG, **changes)
 
