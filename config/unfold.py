@@ -107,22 +107,23 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _waiting_counts() -> tuple[int, int, int]:
-    """Pending requests, held deliveries with changed columns, and live incidents, in one query for every page."""
+    """What waits (requests, also of replays), held deliveries with changed columns, live incidents: one query."""
     from django.db.models import QuerySet, Value
 
-    from forecasting.models import PromotionRequest, RequestState
+    from forecasting.models import PromotionRequest, ReplayDecision, ReplayDecisionState, RequestState
     from integrations.models import DriftItem, Incident
     from integrations.models.drift import DriftState
     from integrations.models.incident import LIVE_INCIDENTS
 
     def of_kind(kind: str, rows: QuerySet[Any]) -> QuerySet[Any]:
-        named: QuerySet[Any] = rows.order_by().annotate(kind=Value(kind)).values_list("kind")
+        named: QuerySet[Any] = rows.order_by().annotate(waits_as=Value(kind)).values_list("waits_as")
         return named
 
     requests = of_kind("request", PromotionRequest.objects.filter(state=RequestState.PENDING))
+    replayed = of_kind("request", ReplayDecision.objects.filter(state=ReplayDecisionState.PENDING))
     drift = of_kind("drift", DriftItem.objects.filter(state=DriftState.OPEN))
     incidents = of_kind("incident", Incident.objects.filter(state__in=LIVE_INCIDENTS))
-    found = Counter(kind for (kind,) in requests.union(drift, incidents, all=True))
+    found = Counter(kind for (kind,) in requests.union(replayed, drift, incidents, all=True))
     return found["request"], found["drift"], found["incident"]
 
 
@@ -160,6 +161,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ),
             _item("What served on", "event", "admin:forecasting_championassignment_served"),
             _item("Drills", "fire_extinguisher", "admin:forecasting_rollbackdrill_changelist"),
+            _item("Replays", "history", "admin:forecasting_replay_changelist"),
             _item("Judgements", "rule", "admin:forecasting_gatereport_changelist"),
             _item("Decision log", "history_edu", "admin:forecasting_decision_changelist"),
             _item("Readiness", "stairs", "admin:forecasting_gatepolicy_readiness"),

@@ -8,6 +8,8 @@ from forecasting.admin import (
     policy,
     records,
     registry,
+    replay,
+    replay_decisions,
     series,
     shadow,
     strategy,
@@ -15,6 +17,6 @@ from forecasting.admin import (
 )
 
 __all__ = [
-    "approvals", "chains", "decisions", "drill", "policy", "records", "registry", "series", "shadow", "strategy",
-    "totals",
+    "approvals", "chains", "decisions", "drill", "policy", "records", "registry", "replay", "replay_decisions",
+    "series", "shadow", "strategy", "totals",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.utils.safestring import SafeString
 
 from forecasting.admin.approval_page import CommentForm, DecisionForm, page_facts, why_not
+from forecasting.admin.replay_decisions import waiting_in_replays
 from forecasting.admin.review import judgement
 from forecasting.errors_promotion import DecisionCodeUnknown
 from forecasting.models import DecisionCode, GateReport, PromotionRequest, RequestState
@@ -51,6 +52,7 @@ class PromotionRequestAdmin(ReadOnlyAdmin):
     search_help_text = "Person, reason or model"
     date_hierarchy = "requested_at"
     page_template = "forecourt/approval.html"
+    change_list_template = "forecourt/approvals.html"
     empty_hint = (
         "Nobody has asked for a promotion yet. A search that passes the gates asks by itself; an analyst starts one "
         "with “Retrain now” on the front page, or asks on the page of a version that passed."
@@ -87,6 +89,10 @@ class PromotionRequestAdmin(ReadOnlyAdmin):
         pending = Q(state=RequestState.PENDING)
         waiting = Case(When(pending, then=Value(0)), default=Value(1), output_field=IntegerField())
         return [waiting, Case(When(pending, then=F("requested_at"))), "-requested_at"]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """The inbox: what waits in replays stands above the requests, marked as such."""
+        return super().changelist_view(request, {"replay_questions": waiting_in_replays(), **(extra_context or {})})
 
     def list_actions(self, request: HttpRequest) -> list[tuple[str, str]]:
         return [("My mails", self.url("mails"))]

@@ -21,20 +21,15 @@ _LATE = """
         SELECT id, (received_at AT TIME ZONE %(zone)s)::date AS day FROM integrations_ingestbatch WHERE state = 'loaded'
     )
     SELECT d.series_id, d.date, came.day FROM forecasting_demand d JOIN came ON came.id = d.batch_id
-    WHERE d.date <= %(end)s AND came.day > d.date + %(grace)s AND came.day > (SELECT min(day) FROM came)
+    WHERE d.date <= %(end)s::date AND came.day > d.date + %(grace)s::int AND came.day > (SELECT min(day) FROM came)
 """
 
 
 def late_arrivals(end: date) -> pd.DataFrame:
     """unique_id, ds and arrived (days as datetime64[ns]) of the rows up to `end` that came in late."""
-    # Asked before the cursor is opened: it looks into another schema.
-    asked = {
-        "zone": current_tenant().time_zone,
-        "end": end,
-        "grace": GRACE_DAYS,
-    }
+    zone = current_tenant().time_zone  # before the cursor is opened: it looks into another schema
     with connection.cursor() as cursor:
-        cursor.execute(_LATE, asked)
+        cursor.execute(_LATE, {"zone": zone, "end": end.isoformat(), "grace": str(GRACE_DAYS)})
         rows = cursor.fetchall()
     frame = pd.DataFrame(rows, columns=["unique_id", "ds", "arrived"])
     days = {name: pd.to_datetime(frame[name]).astype("datetime64[ns]") for name in ("ds", "arrived")}

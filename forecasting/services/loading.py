@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from django.contrib.auth.models import AbstractBaseUser
@@ -103,7 +104,11 @@ def load_rows(window: TrainingWindow, *, ahead: int = 0) -> LoadedRows:
     future = _future_rows(window.train_end, ahead * profile.step_days, profile)
     _checked_panel(window, profile, rows, future, ahead=ahead)
     late = late_arrivals(window.train_end)
-    rows = rows.merge(late, on=["unique_id", "ds"], how="left") if len(late) else rows.assign(arrived=pd.NaT)
+    rows = (
+        rows.merge(late, on=["unique_id", "ds"], how="left")
+        if len(late)
+        else rows.assign(arrived=np.datetime64("NaT", "ns"))
+    )
     return LoadedRows(rows, _static_rows(profile), future, profile, window.with_fingerprint(fingerprint))
 
 

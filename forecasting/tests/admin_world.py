@@ -12,6 +12,7 @@ from django.utils import timezone
 from forecasting.models import AccuracyRecord, ForecastSet, HoldoutAccess, PromotionRequest, StrategyCycle
 from forecasting.tests import factories
 from forecasting.tests.drill_world import make_drill
+from forecasting.tests.replay_sample import make_replay_rows
 from forecasting.tests.shadow_sample import make_chain, make_standing
 from forecasting.tests.strategy_sample import make_cycle
 from forecasting.tests.synthetic import make_contract
@@ -98,6 +99,7 @@ def make_world(series_count: int = 6) -> World:
         actor=people[Role.TENANT_ADMIN],
     )  # fmt: skip
     make_drill()
+    make_replay_rows(people[Role.ANALYST])
     cycle = make_cycle(by=people[Role.ANALYST])
     hook = _hook(people[Role.TENANT_ADMIN])
     return World(people, pending, token, batch, draft, running, failed, onboarding, cycle, hook)

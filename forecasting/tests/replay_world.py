@@ -57,7 +57,7 @@ def ask(days: int = 4, **changes: Any) -> ReplayConfig:
 
 def work_off(tenant: Tenant) -> list[Run]:
     """Do the replays' queued runs as the worker does."""
-    done = []
+    done: list[Run] = []
     while True:
         run = Run.objects.filter(kind=REPLAY, state=RunState.QUEUED).order_by("queued_at").first()
         if run is None:

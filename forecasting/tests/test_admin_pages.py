@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 from django_tenants.utils import schema_context
 
-from forecasting.models import ModelVersion, PromotionRequest, RollbackDrill, Series
+from forecasting.models import ModelVersion, PromotionRequest, Replay, ReplayDecision, RollbackDrill, Series
 from forecasting.tests.admin_world import World, make_world
 from forecasting.tests.factories import make_pending_request, make_person, make_series
 from integrations.models import (
@@ -58,6 +58,12 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_championassignment_rollback": frozenset({Role.REVIEWER, Role.TENANT_ADMIN}),
     "forecasting_rollbackdrill_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_rollbackdrill_report": frozenset(Role),
+    "forecasting_replay_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
+    "forecasting_replay_day": frozenset(Role),
+    "forecasting_replay_cancel": frozenset(Role),
+    "forecasting_replay_resume": frozenset(Role),
+    "forecasting_replay_download": frozenset(Role),
+    "forecasting_replaydecision_decide": frozenset(Role),
     "forecasting_gatepolicy_edit": frozenset({Role.TENANT_ADMIN}),
     "forecasting_decision_export": frozenset(Role),
     "forecasting_strategycycle_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
@@ -140,10 +146,13 @@ def _url(name: str, world: World) -> str:
         "series": Series.objects.earliest("pk"), "strategycycle": world.cycle,
         "onboardingdraft": world.onboarding, "delivery": world.batch.deliveries.get(),
         "rejectedrow": RejectedRow.objects.earliest("pk"), "sftpconnection": SftpConnection.objects.get(),
+        "replay": Replay.objects.get(), "replaydecision": ReplayDecision.objects.get(),
         "rollbackdrill": RollbackDrill.objects.get(), "incident": Incident.objects.get(),
         "webhookendpoint": world.hook.endpoint, "driftitem": DriftItem.objects.get(),
         "user": Invitation.objects.filter(schema_name="alpha").earliest("pk"),
     }[model]  # fmt: skip
+    if name == "forecasting_replay_day":
+        return reverse(f"admin:{name}", args=[found.pk, "0"])
     of_delivery = model == "webhookendpoint" and action in ("delivery", "again")
     return reverse(f"admin:{name}", args=[found.pk, world.hook.pk] if of_delivery else [found.pk])
 

@@ -6,9 +6,11 @@ import json
 from datetime import UTC, datetime, time, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
@@ -53,8 +55,8 @@ OWN = {"replay", "replayday", "replaydecision", "gatepolicy"}
 
 def live_rows() -> dict[str, int]:
     """How many rows each table of forecasts, models and decisions has, but for the replay's own."""
-    models = apps.get_app_config("forecasting").get_models()
-    return {model._meta.model_name: model.objects.count() for model in models if model._meta.model_name not in OWN}
+    models = {str(model._meta.model_name): model for model in apps.get_app_config("forecasting").get_models()}
+    return {name: model._default_manager.count() for name, model in models.items() if name not in OWN}
 
 
 def test_replay__by_policy__finishes_with_files_and_leaves_live_tables_alone(alpha: Tenant, tmp_path: Path) -> None:
@@ -91,13 +93,16 @@ def test_replay__interactive__waits_for_another_person_and_goes_on(alpha: Tenant
     replay.refresh_from_db()
     assert replay.state == ReplayState.WAITING and question.question["verdict"] == "eligible"
 
-    def decide(actor: object, *, code: str = "first_champion", reason: str = "Good enough", verdict: str = "approved",
-               **more: object) -> ReplayDecision:  # fmt: skip
-        return decide_in_replay(decision_id=question.pk, actor=actor, verdict=verdict, code=code, reason=reason, **more)
+    def decide(
+        actor: User | None, *, code: str = "first_champion", reason: str = "Good enough", verdict: str = "approved"
+    ) -> ReplayDecision:
+        return decide_in_replay(decision_id=question.pk, actor=actor, verdict=verdict, code=code, reason=reason)
 
-    for actor, error in ((ann, OwnReplay), (vic, RoleRequired), (None, RoleRequired)):
-        with pytest.raises(error):
-            decide(actor)
+    with pytest.raises(OwnReplay):
+        decide(ann)
+    for person in (vic, None):
+        with pytest.raises(RoleRequired):
+            decide(person)
     with pytest.raises(ReasonMissing):
         decide(rita, reason=" … ")
     with pytest.raises(DecisionCodeUnknown):
@@ -163,7 +168,9 @@ def test_replay__cancelled_and_resumed__ends_in_the_same_bytes(alpha: Tenant) ->
 
     def stop(done: int, total: int, message: str) -> None:
         if done == 2:
-            Run.objects.filter(pk=Replay.objects.get(pk=replay.pk).run_id).update(cancel_requested_at=datetime.now(UTC))
+            Run.objects.filter(pk=str(Replay.objects.get(pk=replay.pk).run_id)).update(
+                cancel_requested_at=datetime.now(UTC)
+            )
 
     stopped = replay_inline(replay=replay, listener=stop)
     assert stopped.state == ReplayState.CANCELLED and 0 <= stopped.step < 3
@@ -224,7 +231,8 @@ def test_arrivals__correction_received_later__is_late_and_history_is_not(alpha: 
     Demand.objects.filter(series=series[1], date=days[1] - timedelta(days=1)).update(batch_id=batches[1].pk)
     Demand.objects.filter(series=series[2], date=AS_OF - timedelta(days=3)).update(batch_id=batches[2].pk)
     found = late_arrivals(AS_OF)
-    rows = {(int(r.unique_id), r.ds.date(), r.arrived.date()) for r in found.itertuples()}
+    days_of = (found[name].dt.date for name in ("ds", "arrived"))
+    rows = set(zip(found["unique_id"].tolist(), *days_of, strict=True))
     assert rows == {(series[0].pk, corrected, days[1]), (series[2].pk, AS_OF - timedelta(days=3), AS_OF)}
     assert len(late_arrivals(corrected)) == 1
 
@@ -246,7 +254,7 @@ def test_arrivals__correction_received_later__is_late_and_history_is_not(alpha: 
     ],
 )
 def test_check_replay__bad_input__says_what_to_do(
-    alpha: Tenant, asked: dict[str, object], error: type[Exception], told: str
+    alpha: Tenant, asked: dict[str, Any], error: type[Exception], told: str
 ) -> None:
     make_noisy(days=120)
     with pytest.raises(error, match=told):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -27,20 +27,26 @@ _DRAWN = (
 )  # fmt: skip
 
 
-def cost_svg(summary: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
-    """Cumulative cost of every world by day; a text where costs are not known."""
+def cost_svg(summary: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], *, inline: bool = False) -> str:
+    """Cumulative cost of every world by day; a text where costs are not known. Perfect knowledge is drawn only when the
+    end is known. inline: to stand in a page, which brings colours."""
     days = [line for line in lines if "lanes" in line]
     curves = {
         name: [line["lanes"][name]["total_cost"] for line in days] for name in TITLES if name != PERFECT
-    } | {PERFECT: list(summary["perfect_curve"])}  # fmt: skip
+    }  # fmt: skip
+    if summary.get("perfect_curve"):
+        curves[PERFECT] = list(summary["perfect_curve"])
     title = "Cost of stockouts and of stock, adding up"
     if any(value is None for curve in curves.values() for value in curve) or not days:
-        return _page(title, ["Costs are not known: a series has neither price nor cost."], [])
+        why = "Costs are not known: a series has neither price nor cost." if days else "No day has come yet."
+        return _page(title, [why], [f'<text x="24" y="64">{why}</text>'], name="cost", inline=inline)
     top = max((curve[-1] for curve in curves.values()), default=0.0) or 1.0
     parts = _grid(top) + _dates([line["day"] for line in days])
     width, height = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
     ends = []
     for name, colour, dash in _DRAWN:
+        if name not in curves:
+            continue
         curve = curves[name]
         points = [
             f"{_LEFT + width * k / max(len(curve) - 1, 1):.1f},{_TOP + height * (1 - value / top):.1f}"
@@ -63,7 +69,7 @@ def cost_svg(summary: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> 
             f'<text{own} x="{x + 32}" y="{y}">{escape(TITLES[name])}</text>',
             f'<text x="{x + 32}" y="{y + 15}">{value:,.0f} {escape(summary["config"]["currency"])}</text>',
         ]
-    return _page(title, [summary["sentence"]], parts)
+    return _page(title, [summary.get("sentence") or title], parts, name="cost", inline=inline)
 
 
 _ROWS = (
@@ -95,8 +101,14 @@ def happened(line: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def timeline_svg(summary: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
-    """A mark for everything that happened, day by day."""
+def timeline_svg(
+    summary: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    *,
+    inline: bool = False,
+    address: Callable[[int], str] | None = None,
+) -> str:
+    """A mark for everything that happened, day by day. address: of the page of a step, which its marks lead to."""
     parts, width = _dates([line["day"] for line in lines], bottom=_TOP + 34 * len(_ROWS)), WIDTH - _LEFT - _RIGHT + 90
     left = _LEFT + 60
     step = (width) / max(len(lines) - 1, 1)
@@ -106,24 +118,32 @@ def timeline_svg(summary: Mapping[str, Any], lines: Sequence[Mapping[str, Any]])
         parts.append(f'<line class="grid" x1="{left}" x2="{left + width}" y1="{y}" y2="{y}"/>')
         for k, line in enumerate(lines):
             if key in happened(line):
-                parts.append(
+                said = f"{line['day']}: {title}"
+                mark = (
                     f'<circle style="fill: var(--{_TONES[key]})" cx="{left + k * step:.1f}" cy="{y}" r="5">'
-                    f"<title>{escape(line['day'])}: {escape(title)}</title></circle>"
+                    f"<title>{escape(said)}</title></circle>"
                 )
+                if address is not None:
+                    mark = f'<a href="{escape(address(line["step"]))}" aria-label="{escape(said)}">{mark}</a>'
+                parts.append(mark)
     told = f"{summary['trainings']} trainings from {summary['first_day']} to {summary['last_day']}."
-    return _page("What was triggered, trained and decided", [told], parts)
+    return _page("What was triggered, trained and decided", [told], parts, name="timeline", inline=inline)
 
 
-def _page(title: str, told: Sequence[str], parts: Sequence[str]) -> str:
+def _page(title: str, told: Sequence[str], parts: Sequence[str], *, name: str, inline: bool) -> str:
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}"' + ("" if inline else f' width="{WIDTH}" height="{HEIGHT}"')
+    role = 'role="group"' if inline else 'role="img"'
     head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'role="img" aria-labelledby="title desc">',
-        f'<title id="title">{escape(title)}</title>',
-        f'<desc id="desc">{escape(" ".join(told))}</desc>',
-        f"<style>{_STYLE}</style>",
-        f'<rect class="back" width="{WIDTH}" height="{HEIGHT}"/>',
-        f'<text class="title" x="24" y="32">{escape(title)}</text>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {role} aria-labelledby="{name}-title {name}-desc">',
+        f'<title id="{name}-title">{escape(title)}</title>',
+        f'<desc id="{name}-desc">{escape(" ".join(told))}</desc>',
     ]
+    if not inline:
+        head += [
+            f"<style>{_STYLE}</style>",
+            f'<rect class="back" width="{WIDTH}" height="{HEIGHT}"/>',
+            f'<text class="title" x="24" y="32">{escape(title)}</text>',
+        ]
     return "\n".join([*head, *parts, "</svg>", ""])
 
 
