@@ -77,6 +77,12 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 "admin:tenants_dispatch_changelist",
                 permission=_may("tenants.view_dispatch"),
             ),
+            _item(
+                "Migrations",
+                "database",
+                "admin:tenants_schemastate_changelist",
+                permission=_may("tenants.view_schemastate"),
+            ),
         ),
         _group(
             "Joining",

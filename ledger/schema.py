@@ -14,6 +14,7 @@ class TenantConnection(Protocol):
     schema_name: str
     tenant: Any
     settings_dict: dict[str, Any]
+    in_atomic_block: bool
 
     def set_schema_to_public(self) -> None: ...
     def set_schema(self, schema_name: str, include_public: bool = True) -> None: ...

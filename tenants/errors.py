@@ -104,3 +104,9 @@ class TemplateUnfit(DomainError):
     """New tenants cannot be cloned just now; the message says why."""
 
     code = "template_unfit"
+
+
+class RolloutRefused(DomainError):
+    """The fleet cannot be migrated now; the message says why."""
+
+    code = "rollout_refused"

@@ -11,6 +11,8 @@ from django.db.migrations.loader import MigrationLoader
 
 from tenants.catalogue.reading import quoted, rows
 
+TEMPLATE = "_forecourt_template"
+"""The schema that new ones are cloned from. No tenant can have this name: a tenant's begins with a letter."""
 Names = frozenset[str]
 _NAME = "(app || '.' || name) COLLATE \"C\""
 

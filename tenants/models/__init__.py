@@ -18,6 +18,7 @@ from tenants.models.mail import (
     MailState,
     OutgoingMail,
 )
+from tenants.models.rollout import Rollout, RolloutEntry, RolloutOutcome, RolloutState
 from tenants.models.schemas import KnownShape, SchemaMade, SchemaStanding, SchemaState, SchemaTemplate
 from tenants.models.slo import RequestCount, SloSample
 from tenants.models.tenant import TENANT_TRANSITIONS, Domain, Tenant, TenantStatus, TenantTier
@@ -42,6 +43,10 @@ __all__ = [
     "MailState",
     "OutgoingMail",
     "RequestCount",
+    "Rollout",
+    "RolloutEntry",
+    "RolloutOutcome",
+    "RolloutState",
     "SchemaMade",
     "SchemaStanding",
     "SchemaState",

@@ -56,6 +56,7 @@ class Tenant(TenantMixin, models.Model):  # type: ignore[misc]  # the library ha
         default="USD",
         validators=[RegexValidator(r"\A[A-Z]{3}\Z", "Use an ISO 4217 code such as EUR.")],
     )
+    canary = models.BooleanField(default=False, help_text="Migrated before the others; a failure there stops the rest.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
+from django.db import connection as django_connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, schema_context
 
@@ -21,12 +24,10 @@ from tenants.catalogue.contents import TableRows, copy_rows, digests, filled
 from tenants.catalogue.reading import only_in, quoted, rows, run, schema_is_there
 from tenants.catalogue.shape import shapes
 from tenants.errors import TemplateUnfit
-from tenants.migration_state import have_migrations, names_in, target
+from tenants.migration_state import TEMPLATE, have_migrations, key_of, names_in, target
 from tenants.models import KnownShape, SchemaMade, SchemaTemplate
 
 logger = logging.getLogger(__name__)
-TEMPLATE = "_forecourt_template"
-"""No tenant can have this name: a tenant's begins with a letter."""
 REFRESH = "tenants.refresh_template"
 _LOCK = 712_301
 _NEWER = "Refresh it with manage.py migrate_fleet."
@@ -52,7 +53,7 @@ def make_schema(schema_name: str) -> Made:
     except (DomainError, DatabaseError) as error:
         reason = str(error).strip().splitlines()[0]
     logger.warning("%s is migrated, not cloned: %s", schema_name, reason)
-    _migrate(schema_name)
+    migrate(schema_name)
     with schema_context(get_public_schema_name()), suppress(RunAlreadyLive):
         enqueue(kind=REFRESH, scope="template")
     return Made(SchemaMade.MIGRATION, reason)
@@ -114,7 +115,7 @@ def _refreshed() -> SchemaTemplate:
     started = time.perf_counter()
     if not _can_go_on(template):
         run(f"DROP SCHEMA IF EXISTS {quoted(TEMPLATE)} CASCADE")
-    _migrate(TEMPLATE)
+    migrate(TEMPLATE)
     blueprint, now = draw(TEMPLATE), target()
     template.state_key, template.migrations = now.key, len(now.names)
     template.ground, template.top = blueprint.ground(TEMPLATE), blueprint.top(TEMPLATE)
@@ -174,7 +175,7 @@ def _held(template: SchemaTemplate) -> dict[str, TableRows]:
     }
 
 
-def _migrate(schema_name: str) -> None:
+def migrate(schema_name: str) -> None:
     """Make the schema where it is missing, and apply every migration; leaves the connection on public."""
     run(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema_name)}")
     call_command("migrate_schemas", schema_name=schema_name, tenant=True, interactive=False, verbosity=0)
@@ -185,3 +186,24 @@ def _lock(*, shared: bool) -> None:
     """Until the transaction ends: many clones at once, or one refresh."""
     function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     rows(f"SELECT {function}(%s)", [_LOCK])
+
+
+def learn_shape(names: frozenset[str]) -> None:
+    """Find out what a schema at exactly these migrations looks like, by making one and taking it away again."""
+    with transaction.atomic():
+        scratch = f"{TEMPLATE}_scratch"
+        run(f"CREATE SCHEMA {quoted(scratch)}")
+        migrate_to(scratch, names)
+        shape = shapes([scratch])[scratch]
+        run(f"DROP SCHEMA {quoted(scratch)} CASCADE")
+        remember_shape(key_of(names), names, shape)
+
+
+def migrate_to(schema_name: str, names: frozenset[str]) -> None:
+    """Apply exactly these migrations, which are complete in themselves, to an empty schema."""
+    inner = {parent for name in names for parent in target().parents[name]}
+    leaves = [tuple(name.split(".", 1)) for name in sorted(names - inner)]
+    with only_in(schema_name):
+        MigrationRecorder(django_connection).ensure_schema()
+    with schema_context(schema_name):
+        MigrationExecutor(django_connection).migrate(leaves)

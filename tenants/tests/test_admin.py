@@ -13,9 +13,10 @@ from django_tenants.utils import get_public_schema_name, schema_context
 
 from ledger.execution import execute
 from ledger.models import AuditEvent, Run, RunState
+from ledger.schema import connection
 from ledger.sites import platform_site
 from tenants.errors import PlatformOperatorRequired
-from tenants.models import Dispatch, Heartbeat, SloSample, Tenant, TenantStatus
+from tenants.models import Dispatch, Heartbeat, Rollout, SchemaState, SloSample, Tenant, TenantStatus
 from tenants.roles import Role
 from tenants.services.setting_up import ask
 from tenants.tests.application_world import make_confirmed, make_invited
@@ -46,6 +47,9 @@ def test_every_registered_page__operator__opens(operator: Client) -> None:
     Run.objects.create(kind="tenants.test", idempotency_key="one")
     make_invited()
     Dispatch.objects.create(kind="tenants.test")
+    Rollout.objects.create(target_key="x", target_migrations=1, processes=1, max_errors=0).entries.create(
+        schema_name="alpha", outcome="failed", standing="behind", error="It was locked."
+    )
     SloSample.objects.create(slo="forecast_freshness", slot=timezone.now(), good=1, total=1)
     assert operator.get(url("index")).status_code == 200
     for model, admin in platform_site._registry.items():
@@ -56,6 +60,20 @@ def test_every_registered_page__operator__opens(operator: Client) -> None:
             assert operator.get(page).status_code == 200, page
         assert operator.get(url(f"{name}_changelist") + "?q=a").status_code == 200
         assert operator.get(url(f"{name}_add")).status_code == (200 if name in ("auth_user", "tenants_tenant") else 403)
+
+
+def test_board__a_schema_that_drifted__is_found_by_post_only_named_and_linked_from_the_fleet(operator: Client) -> None:
+    board, look = url("tenants_schemastate_changelist"), url("tenants_schemastate_look")
+    assert board in operator.get(url("index")).content.decode()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX beta.ledger_one_live_run")
+    assert "New tenants are cloned." in operator.get(look).content.decode()
+    assert SchemaState.objects.get(schema_name="beta").standing == "at_target"
+    page = operator.post(look, follow=True).content.decode()
+    assert "Drifted" in page and "ledger_one_live_run" in page and look in page
+    plain = Client(headers={"host": "localhost"})
+    plain.force_login(User.objects.create_user("plain", is_staff=True))
+    assert plain.post(look).status_code == 403
 
 
 def test_staff_without_permissions__sees_no_tenant_page_and_changes_nothing(operator: Client) -> None:
