@@ -138,7 +138,7 @@ def _drop(tenant: Tenant) -> None:
     name = tenant.schema_name
     connection.set_schema_to_public()
     with connection.cursor() as cursor:
-        cursor.execute(f'DROP SCHEMA "{name}" CASCADE')
+        cursor.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
         cursor.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant.pk])
         for table in ("tenants_heartbeat", "tenants_schemastate"):
             cursor.execute(f"DELETE FROM {table} WHERE schema_name = %s", [name])  # noqa: S608  # two literals

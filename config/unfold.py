@@ -83,6 +83,12 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 "admin:tenants_schemastate_changelist",
                 permission=_may("tenants.view_schemastate"),
             ),
+            _item(
+                "Erasures",
+                "delete_forever",
+                "admin:tenants_erasurecertificate_changelist",
+                permission=_may("tenants.view_erasurecertificate"),
+            ),
         ),
         _group(
             "Joining",

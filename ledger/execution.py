@@ -98,7 +98,7 @@ def _perform(run: Run, *, listener: Listener | None, raise_errors: bool) -> Run:
             outputs = get_job(run.kind).body(context)
     except LeaseLost:
         logger.warning("%s went on after it was called lost; its work is dropped", run)
-        return Run.objects.get(pk=run.pk)
+        return _as_it_is(run)
     except RunCancelled:
         return _end(run, RunState.CANCELLED)
     except Exception as error:  # noqa: BLE001  # whatever a body raises is recorded
@@ -147,14 +147,22 @@ def _lost_its_database(run: Run, schema_name: str, error: Exception) -> Run:
     logger.warning("%s lost its database and is tried again (%s)", run, str(error).strip().splitlines()[:1])
     if wait_for_database(schema_name):
         attempts.lose(run_id=run.pk, worker=run.worker, attempt=run.attempt)
-        return Run.objects.get(pk=run.pk)
+        return _as_it_is(run)
     return run
+
+
+def _as_it_is(run: Run) -> Run:
+    """The run's row; where its tenant was deleted meanwhile there is none, and what we have is the last of it."""
+    return Run.objects.filter(pk=run.pk).first() or run
 
 
 @transaction.atomic
 def _end(run: Run, state: RunState, **fields: Any) -> Run:
     """Close this attempt, unless another one owns the run by now."""
-    locked = Run.objects.select_for_update().get(pk=run.pk)
+    locked = Run.objects.select_for_update().filter(pk=run.pk).first()
+    if locked is None:
+        logger.warning("%s has no row any more: its tenant was deleted", run)
+        return run
     if locked.attempt != run.attempt or locked.state != RunState.RUNNING:
         return locked
     now = timezone.now()

@@ -110,3 +110,9 @@ class RolloutRefused(DomainError):
     """The fleet cannot be migrated now; the message says why."""
 
     code = "rollout_refused"
+
+
+class BackupRefused(DomainError):
+    """A backup cannot be made or restored; the message says what is wrong with it."""
+
+    code = "backup_refused"

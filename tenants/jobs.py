@@ -1,4 +1,4 @@
-"""Background jobs of the public schema: setting up a tenant, refreshing what it is cloned from, sending a mail."""
+"""Background jobs of the public schema: setting up and deleting tenants, sending a mail."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ledger.context import RunContext
 from ledger.jobs import job
 from ledger.queues import Queue
 from tenants.services.applications import PROVISION
+from tenants.services.deletion import DELETE, delete
 from tenants.services.mails import SEND, deliver
 from tenants.services.setting_up import make, note_end, set_up
 from tenants.services.templates import REFRESH, ensure_template
@@ -33,3 +34,9 @@ def refresh_template(context: RunContext) -> dict[str, Any]:
     context.progress(0, 1, "Applying the migrations to the template")
     template = ensure_template()
     return {"migrations": template.migrations, "seconds": template.seconds}
+
+
+@job(DELETE, title="Delete a tenant")
+def delete_tenant(context: RunContext) -> dict[str, Any]:
+    """Export a tenant, erase it, and write the certificate."""
+    return delete(schema_name=context.inputs["schema_name"], reason=context.inputs["reason"], context=context)

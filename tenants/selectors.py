@@ -36,9 +36,10 @@ def serving_schemas() -> list[str]:
 
 
 def is_not_suspended(schema_name: str) -> bool:
-    """Whether the schema's jobs may start: a suspended tenant's wait."""
+    """Whether the schema's jobs may start: a suspended tenant's wait, as do those of one being deleted."""
     with schema_context(get_public_schema_name()):
-        return not Tenant.objects.filter(schema_name=schema_name, status=TenantStatus.SUSPENDED).exists()
+        resting = (TenantStatus.SUSPENDED, TenantStatus.DELETING)
+        return not Tenant.objects.filter(schema_name=schema_name, status__in=resting).exists()
 
 
 def current_tenant() -> Tenant:

@@ -11,6 +11,7 @@ from django_tenants.utils import get_public_schema_name
 
 from ledger.models import LIVE_STATES, AuditEvent, Run
 from tenants.models import Domain, Heartbeat, Tenant, TenantStatus, TenantTier
+from tenants.models.tenant import SERVING
 
 READINESS = ("cold_start", "warming", "production_tier_candidate", "production_tier_active")
 _FIELDS = (
@@ -64,7 +65,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "statuses": TenantStatus.choices,
         "readiness": READINESS,
         "tenant_count": len(statuses),
-        "serving": sum(status != TenantStatus.SUSPENDED for status in statuses),
+        "serving": sum(status in SERVING for status in statuses),
         "pending": sums["pending"] or 0,
         "incidents": sums["incidents"] or 0,
         "live_runs": Run.objects.filter(state__in=LIVE_STATES).count(),

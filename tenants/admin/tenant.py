@@ -23,9 +23,9 @@ from ledger.templatetags.forecourt import ago, badge
 from tenants.admin.fleet import customers
 from tenants.admin.inviting import PersonToInviteForm
 from tenants.forms import one_line
-from tenants.models import TENANT_TRANSITIONS, Domain, Tenant, TenantStatus, TenantTier
-from tenants.models.tenant import SCHEMA_NAME
-from tenants.services import invitations, setting_up
+from tenants.models import TENANT_TRANSITIONS, Domain, SchemaState, Tenant, TenantStatus, TenantTier
+from tenants.models.tenant import SCHEMA_NAME, SERVING
+from tenants.services import deletion, invitations, setting_up
 from tenants.services.profile import change_profile
 from tenants.services.provisioning import change_status
 
@@ -59,10 +59,21 @@ class NewTenantForm(ProfileForm):
         help_text="Lower-case letters, digits and underscores. It names the schema and the host, and cannot change.",
     )
     status = forms.ChoiceField(
-        choices=[choice for choice in TenantStatus.choices if choice[0] != TenantStatus.SUSPENDED],
+        choices=[choice for choice in TenantStatus.choices if choice[0] in SERVING],
         initial=TenantStatus.TRIAL,
     )
     field_order = ["name", "schema_name", "tier", "status", "time_zone", "currency"]
+
+
+class EraseForm(PlainForm):
+    """The schema's name, typed, and why."""
+
+    confirmation = forms.CharField(
+        label="Schema name", max_length=63, help_text="Type the name of its schema, to be sure that it is this one."
+    )
+    reason = forms.CharField(
+        max_length=2000, widget=forms.Textarea(attrs={"rows": 3}), help_text="It stands in the certificate."
+    )
 
 
 @admin.register(Tenant, site=platform_site)
@@ -103,6 +114,7 @@ class TenantAdmin(ReadOnlyAdmin):
             ("<path:object_id>/status/", "status", self.status_view),
             ("<path:object_id>/profile/", "profile", self.profile_view),
             ("<path:object_id>/invite/", "invite", self.invite_view),
+            ("<path:object_id>/erase/", "erase", self.erase_view),
         ]
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
@@ -112,6 +124,8 @@ class TenantAdmin(ReadOnlyAdmin):
             "moves": [(TenantStatus(state), _VERBS[state]) for state in sorted(TENANT_TRANSITIONS[obj.status])],
             "may_invite": request.user.has_perm("tenants.add_invitation"),
             "may_change": request.user.has_perm("tenants.change_tenant"),
+            "may_erase": request.user.has_perm("tenants.delete_tenant") and obj.status != TenantStatus.DELETING,
+            "schema_state": SchemaState.objects.filter(schema_name=obj.schema_name).first(),
             "events": AuditEvent.objects.filter(subject_type="tenants.Tenant", subject_id=str(obj.pk))[:10],
             "port": f":{request.get_port()}" if request.get_port() not in ("80", "443") else "",
         }
@@ -240,6 +254,43 @@ class TenantAdmin(ReadOnlyAdmin):
             lead="For a tenant without an active tenant admin: a new one, or one whose admins cannot sign in any more.",
             lines=["They get a mail with a link to choose a password, and let further people in themselves."],
             submit="Send the invitation",
+            back=self.url("change", tenant.pk),
+        )
+
+    def erase_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Delete for good: GET says what will happen and asks for the schema's name, POST has a job do it."""
+        tenant = self.object_or_404(request, object_id)
+        if not request.user.has_perm("tenants.delete_tenant"):
+            raise PermissionDenied
+        form = EraseForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                run = deletion.ask(
+                    schema_name=tenant.schema_name,
+                    **form.cleaned_data,
+                    actor=request.user,  # type: ignore[arg-type]  # logged in here
+                )
+            except DomainError as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(request, f"{tenant.name} is being deleted.")
+                if request.user.has_perm("ledger.view_run"):
+                    return HttpResponseRedirect(reverse("admin:ledger_run_change", args=[run.pk]))
+                return HttpResponseRedirect(self.url("changelist"))
+        return self.render_page(
+            request,
+            "forecourt/form_page.html",
+            title=f"Delete {tenant.name}",
+            obj=tenant,
+            form=form,
+            lead=f"Everything of {tenant.schema_name} is erased: its tables, files, people, audit chain and hosts.",
+            lines=[
+                "From now on its hosts answer 403; queued jobs are cancelled, and running ones are asked to end.",
+                "Before anything is erased it is exported into a folder on the server, from which it can be restored.",
+                "A certificate keeps which tables with how many rows and how many files were erased, by whom and why.",
+            ],
+            submit=f"Delete {tenant.name} for good",
+            danger=True,
             back=self.url("change", tenant.pk),
         )
 

@@ -8,6 +8,7 @@ from tenants.models.application import (
     TenantApplication,
 )
 from tenants.models.dispatch import Dispatch, DispatchEntry, EntryOutcome
+from tenants.models.erasure import ErasureCertificate
 from tenants.models.heartbeat import Heartbeat
 from tenants.models.mail import (
     INVITATION_TRANSITIONS,
@@ -35,6 +36,7 @@ __all__ = [
     "DispatchEntry",
     "Domain",
     "EntryOutcome",
+    "ErasureCertificate",
     "Heartbeat",
     "Invitation",
     "InvitationState",

@@ -30,13 +30,20 @@ class TenantStatus(models.TextChoices):
     TRIAL = "trial", "Trial"
     ACTIVE = "active", "Active"
     SUSPENDED = "suspended", "Suspended"
+    DELETING = "deleting", "Being deleted"
 
 
+# To being deleted there is a way from each of them, by another service: ``services.deletion``.
 TENANT_TRANSITIONS: dict[str, frozenset[str]] = {
     TenantStatus.TRIAL: frozenset({TenantStatus.ACTIVE, TenantStatus.SUSPENDED}),
     TenantStatus.ACTIVE: frozenset({TenantStatus.SUSPENDED}),
     TenantStatus.SUSPENDED: frozenset({TenantStatus.ACTIVE}),
+    TenantStatus.DELETING: frozenset(),
 }
+
+
+SERVING = (TenantStatus.TRIAL, TenantStatus.ACTIVE)
+"""Their hosts answer and their jobs run."""
 
 
 class Tenant(TenantMixin, models.Model):  # type: ignore[misc]  # the library has no type information
@@ -68,7 +75,7 @@ class Tenant(TenantMixin, models.Model):  # type: ignore[misc]  # the library ha
     @property
     def is_serving(self) -> bool:
         """Whether its hosts answer and its jobs run."""
-        return self.status != TenantStatus.SUSPENDED
+        return self.status in SERVING
 
 
 class Domain(DomainMixin, models.Model):  # type: ignore[misc]  # the library has no type information

@@ -22,13 +22,13 @@ from ledger.schema import connection
 from ledger.services import runs
 from ledger.services.audit import actor_name, record
 from tenants.errors import DispatchUnderWay, QueueFull
-from tenants.models import Dispatch, DispatchEntry, EntryOutcome, Tenant, TenantStatus
+from tenants.models import Dispatch, DispatchEntry, EntryOutcome, Tenant
+from tenants.models.tenant import SERVING
 from tenants.schedules import Schedule, all_schedules
 from tenants.services.operators import require_operator
 
 logger = logging.getLogger(__name__)
 _NO_LEDGER = "Its schema is missing or not migrated: run migrate_schemas, then dispatch to it again."
-SERVING = (TenantStatus.TRIAL, TenantStatus.ACTIVE)
 
 
 def dispatch(

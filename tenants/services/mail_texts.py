@@ -23,7 +23,6 @@ from tenants.models import (
     OutgoingMail,
     Tenant,
     TenantApplication,
-    TenantStatus,
 )
 from tenants.services.links import make_token, site_url
 from tenants.services.provisioning import host_of
@@ -59,7 +58,7 @@ def write(mail: OutgoingMail) -> Written | None:
 
 def _of_tenant(mail: OutgoingMail, writer: Writer) -> Written | None:
     tenant = Tenant.objects.filter(schema_name=mail.schema_name).first()
-    if tenant is None or tenant.status == TenantStatus.SUSPENDED:
+    if tenant is None or not tenant.is_serving:
         return None
     with schema_context(tenant.schema_name):
         return writer(mail, tenant)
@@ -115,7 +114,7 @@ def _rejected(mail: OutgoingMail) -> Written | None:
 def _invitation(mail: OutgoingMail) -> Written | None:
     invitation = Invitation.objects.filter(pk=mail.reference).first()
     tenant = Tenant.objects.filter(schema_name=invitation.schema_name).first() if invitation else None
-    if invitation is None or tenant is None or not invitation.is_open or tenant.status == TenantStatus.SUSPENDED:
+    if invitation is None or tenant is None or not invitation.is_open or not tenant.is_serving:
         return None
     name = " ".join(tenant.name.split())  # a line break in a subject would stop the mail
     return Written(

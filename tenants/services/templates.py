@@ -202,7 +202,7 @@ def learn_shape(names: frozenset[str]) -> None:
 def migrate_to(schema_name: str, names: frozenset[str]) -> None:
     """Apply exactly these migrations, which are complete in themselves, to an empty schema."""
     inner = {parent for name in names for parent in target().parents[name]}
-    leaves = [tuple(name.split(".", 1)) for name in sorted(names - inner)]
+    leaves = [(app, name) for app, _, name in (one.partition(".") for one in sorted(names - inner))]
     with only_in(schema_name):
         MigrationRecorder(django_connection).ensure_schema()
     with schema_context(schema_name):

@@ -16,7 +16,16 @@ from ledger.models import AuditEvent, Run, RunState
 from ledger.schema import connection
 from ledger.sites import platform_site
 from tenants.errors import PlatformOperatorRequired
-from tenants.models import Dispatch, Heartbeat, Rollout, SchemaState, SloSample, Tenant, TenantStatus
+from tenants.models import (
+    Dispatch,
+    ErasureCertificate,
+    Heartbeat,
+    Rollout,
+    SchemaState,
+    SloSample,
+    Tenant,
+    TenantStatus,
+)
 from tenants.roles import Role
 from tenants.services.setting_up import ask
 from tenants.tests.application_world import make_confirmed, make_invited
@@ -50,6 +59,10 @@ def test_every_registered_page__operator__opens(operator: Client) -> None:
     Rollout.objects.create(target_key="x", target_migrations=1, processes=1, max_errors=0).entries.create(
         schema_name="alpha", outcome="failed", standing="behind", error="It was locked."
     )
+    ErasureCertificate.objects.create(
+        schema_name="gone", tenant_name="Gone", tables={"auth_user": 2}, rows=2, files=0, bytes=0, events=1,
+        reason="It left", requested_by_name="operator", requested_at=timezone.now(),
+    )  # fmt: skip
     SloSample.objects.create(slo="forecast_freshness", slot=timezone.now(), good=1, total=1)
     assert operator.get(url("index")).status_code == 200
     for model, admin in platform_site._registry.items():

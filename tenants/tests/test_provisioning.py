@@ -14,11 +14,11 @@ from tenants.catalogue.contents import digests, filled
 from tenants.catalogue.reading import rows, run
 from tenants.catalogue.shape import shapes
 from tenants.errors import TemplateUnfit
-from tenants.migration_state import applied, names_in, target
+from tenants.migration_state import TEMPLATE, applied, names_in, target
 from tenants.models import SchemaMade, SchemaState, SchemaTemplate, Tenant
 from tenants.roles import Role
 from tenants.services.provisioning import create_tenant
-from tenants.services.templates import REFRESH, TEMPLATE, clone_into, ensure_template, why_unfit
+from tenants.services.templates import REFRESH, clone_into, ensure_template, why_unfit
 
 # What a tenant's own creation writes; everything else has to be what the migrations left.
 _ITS_OWN = {"ledger_auditevent", "ledger_audithead"}
