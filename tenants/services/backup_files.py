@@ -54,7 +54,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> str:
     text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     with whole_file(folder / MANIFEST) as target:
         target.write_text(text, encoding="utf-8")
-    return digest_of(folder / MANIFEST)["sha256"]
+    return str(digest_of(folder / MANIFEST)["sha256"])
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -158,7 +158,7 @@ def _erase(schema_name: str, reason: str, made: Backup | None, files: int, conte
             run_id=context.run.pk,
         )
         run(f"SET LOCAL lock_timeout = '60s'; DROP SCHEMA IF EXISTS {quoted(schema_name)} CASCADE")
-        facts = {"certificate": certificate.pk, "rows": certificate.rows, "files": certificate.files}
+        facts: dict[str, Any] = {"certificate": certificate.pk, "rows": certificate.rows, "files": certificate.files}
         facts |= {"reason": reason, "export_sha256": certificate.export_sha256, "chain_head": certificate.chain_head}
         record(event="tenant.erased", actor=context.run.requested_by, subject=certificate, data=facts)
     return certificate
