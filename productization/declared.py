@@ -66,6 +66,7 @@ class Step(_Declared):
     artifacts: tuple[str, ...] = ()
     proves: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    environment: Mapping[str, str] = Field(default_factory=dict)
     again: bool = False
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from productization.models import TrackerItem
+from productization.proof.evidence import Status
+
+
+def status_counts() -> dict[str, int]:
+    """How many rows have each status."""
+    found = Counter(TrackerItem.objects.values_list("status", flat=True))
+    return {status.value: found[status.value] for status in reversed(Status) if found[status.value]}
 
 
 def evidence_report(codes: Sequence[str]) -> dict[str, Any]:
