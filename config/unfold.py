@@ -110,6 +110,28 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ),
         ),
         _group(
+            "Productization",
+            _item(
+                "Tracker",
+                "checklist",
+                "admin:productization_trackeritem_changelist",
+                permission=_may("productization.view_trackeritem"),
+                active=lambda request: _under(request, "trackeritem/") and not _under(request, "/board/"),
+            ),
+            _item(
+                "Readiness board",
+                "verified",
+                "admin:productization_trackeritem_board",
+                permission=_may("productization.view_trackeritem"),
+            ),
+            _item(
+                "Releases",
+                "new_releases",
+                "admin:productization_release_changelist",
+                permission=_may("productization.view_release"),
+            ),
+        ),
+        _group(
             "Ledger",
             _item("Runs", "progress_activity", "admin:ledger_run_changelist"),
             _item("Audit events", "receipt_long", "admin:ledger_auditevent_changelist"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from productization.proof.judge import RANK, Level
-from productization.proof.records import BOARD, read_json
+from productization.proof.records import ARTIFACTS, BOARD, read_json, read_records
 
 OPEN, CLOSE = "<!-- readiness -->", "<!-- /readiness -->"
 READY_WORDS = ("production-ready", "ready for production", "enterprise-ready", "enterprise-grade", "battle-tested")
@@ -48,12 +48,13 @@ def read_board(root: Path) -> Board | None:
 def claims_of(root: Path, board: Board) -> list[str]:
     """Every claim on a hand-written page that goes beyond the board: where it stands and what it says."""
     found: list[str] = []
+    made = set(read_records(root).documents)
     for path in pages(root):
-        text = path.read_text(encoding="utf-8")
-        if path.name != "README.md" and "/productization_artifacts/" in path.as_posix():
+        name = path.relative_to(root).as_posix()
+        if name in made or name.startswith(f"{ARTIFACTS}/"):
             continue
-        for claim in excess(_RENDERED.sub("", text), board):
-            found.append(f"{path.relative_to(root).as_posix()}: “{claim}”")
+        text = _RENDERED.sub("", path.read_text(encoding="utf-8"))
+        found += [f"{name}: “{claim}”" for claim in excess(text, board)]
     return found
 
 

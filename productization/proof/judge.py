@@ -46,13 +46,19 @@ class Judge:
     """Judges rows and capabilities on one ground; each piece is looked at once.
 
     held: row -> why a person blocked it. That is the only word of a person that counts. after: a judge on the same
-    ground, what it looked at is not looked at again.
+    ground; what it looked at is not looked at again. known: verdicts that stand.
     """
 
-    def __init__(self, ground: Ground, held: Mapping[str, str] | None = None, after: Judge | None = None) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        held: Mapping[str, str] | None = None,
+        after: Judge | None = None,
+        known: Mapping[str, Verdict] | None = None,
+    ) -> None:
         self.ground = ground
         self.held = held or {}
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, Verdict] = dict(known or {})
         self._under_way: list[str] = []
         self._seen: dict[str, Finding] = dict(after._seen) if after is not None else {}
 

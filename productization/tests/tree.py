@@ -35,7 +35,7 @@ class Tree:
     answers: dict[str, Finding] = field(default_factory=dict)
 
     def ground(self) -> Ground:
-        names = {piece.ref for _, piece in cited(self.declared) if piece.kind in (Kind.LIVE, Kind.EXTERNAL)}
+        names = {piece.ref for piece in every_piece(self.declared) if piece.kind in (Kind.LIVE, Kind.EXTERNAL)}
         checks = {name: partial(self._answer, name) for name in names}
         return Ground(self.root, NOW, self.declared, self.records, self.tests, checks, RENDERED)
 
@@ -84,6 +84,12 @@ def cited(declared: Declarations) -> Iterator[tuple[str, Evidence]]:
             yield item.id, piece
 
 
+def every_piece(declared: Declarations) -> Iterator[Evidence]:
+    """Every piece of every row and capability."""
+    yield from (piece for _, piece in cited(declared))
+    yield from (piece for capability in declared.capabilities for piece in capability.built)
+
+
 def rows_citing(declared: Declarations, holds: Callable[[Evidence], bool]) -> set[str]:
     """Rows with such a piece."""
     return {code for code, piece in cited(declared) if holds(piece)}
@@ -92,16 +98,16 @@ def rows_citing(declared: Declarations, holds: Callable[[Evidence], bool]) -> se
 def make_tree(root: Path, declared: Declarations) -> Tree:
     """Write the folder."""
     pieces = [piece for _, piece in cited(declared)]
-    for piece in pieces:
-        if piece.kind is Kind.TEST:
-            file, _, name = piece.ref.partition("::")
-            _write(root / file, f"def {name}():\n    assert True\n", append=True)
+    tests = [piece.ref for piece in every_piece(declared) if piece.kind is Kind.TEST]
+    for ref in dict.fromkeys(tests):
+        file, _, name = ref.partition("::")
+        _write(root / file, f"def {name}():\n    assert True\n", append=True)
     records = Records(
         steps={step.name: _made(root, step, pieces) for step in declared.steps if step.artifacts},
         documents={path: record for piece in pieces if piece.kind is Kind.DOCUMENT
                    for path, record in _document(root, piece, pieces)},
     )  # fmt: skip
-    outcomes = {piece.ref: "passed" for piece in pieces if piece.kind is Kind.TEST}
+    outcomes = dict.fromkeys(tests, "passed")
     return Tree(root, declared, records, TestRecord(code_fingerprint(root), "abc", EARLIER, outcomes))
 
 

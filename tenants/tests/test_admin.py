@@ -15,6 +15,7 @@ from ledger.execution import execute
 from ledger.models import AuditEvent, Run, RunState
 from ledger.schema import connection
 from ledger.sites import platform_site
+from productization.tests.releases import make_release
 from tenants.errors import PlatformOperatorRequired
 from tenants.models import (
     Dispatch,
@@ -64,6 +65,7 @@ def test_every_registered_page__operator__opens(operator: Client) -> None:
         reason="It left", requested_by_name="operator", requested_at=timezone.now(),
     )  # fmt: skip
     SloSample.objects.create(slo="forecast_freshness", slot=timezone.now(), good=1, total=1)
+    make_release()
     assert operator.get(url("index")).status_code == 200
     for model, admin in platform_site._registry.items():
         name = model._meta.label_lower.replace(".", "_")
