@@ -15,6 +15,7 @@ from config.demo.people import Logins, ensure_people
 from config.demo.story import DemoRefused, Plan, ensure_tenant, summary, tell_story
 from integrations.demo import CONTRACTS
 from integrations.demo.write import write_demo_files
+from productization.services.tracking import load_tracker
 from tenants.models import TenantTier
 from tenants.services.provisioning import ensure_platform
 from tenants.services.templates import ensure_template
@@ -47,6 +48,7 @@ def run_demo(
         for plan in plans:
             with watches[plan.schema_name].step("create_tenant"):
                 ensure_tenant(plan)
+        load_tracker()
         logins = ensure_people(data_dir, [plan.schema_name for plan in plans])
         files = _files(data_dir / "demo", say)
         for plan in plans:

@@ -74,6 +74,8 @@ def _wait(made: Dispatch, timeout: float, say: Callable[[str], None]) -> None:
 
 
 def _run_of(entry: DispatchEntry) -> Run | None:
+    if entry.run_id is None:
+        return None
     with schema_context(entry.schema_name):
         return Run.objects.filter(pk=entry.run_id).first()
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ledger.provenance import body_of, framed
 from productization.documents.catalogue import DOCUMENTS, Bodies, Document, bodies_of
-from productization.documents.provenance import body_of, framed
 from productization.documents.readme import README, readme_statement, with_statement
 from productization.proof.claims import claims_of, read_board
 from productization.proof.hashing import sha256_of, sha256_of_text

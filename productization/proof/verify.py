@@ -56,13 +56,21 @@ def age_in_days(moment: str, now: datetime) -> float:
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 
-def _test(piece: Evidence, ground: Ground) -> Finding:
-    file, _, name = piece.ref.partition("::")
-    path = ground.root / file
+def why_no_test(root: Path, node_id: str) -> str | None:
+    """Why there is no test of that node id; None where there is one."""
+    file, _, name = node_id.partition("::")
+    path = root / file
     if not path.is_file():
-        return Finding(State.MISSING, f"There is no file {file}.")
+        return f"There is no file {file}."
     if not re.search(rf"def {re.escape(name.rpartition('::')[2])}\(", path.read_text(encoding="utf-8")):
-        return Finding(State.MISSING, f"{file} has no test of that name: it was renamed or removed.")
+        return f"{file} has no test of that name: it was renamed or removed."
+    return None
+
+
+def _test(piece: Evidence, ground: Ground) -> Finding:
+    wanting = why_no_test(ground.root, piece.ref)
+    if wanting is not None:
+        return Finding(State.MISSING, wanting)
     record = ground.tests
     if record is None:
         return Finding(State.MISSING, "No run of the tests is recorded: run them, then manage.py record_tests.")

@@ -24,6 +24,7 @@ from productization.proof.evidence import Kind
 from productization.proof.hashing import code_fingerprint, code_hashes, sha256_of
 from productization.proof.outcomes import WHERE
 from productization.proof.records import Made, read_records, write_steps
+from productization.proof.verify import why_no_test
 from productization.services.rendering import short_revision
 from productization.services.test_runs import record_tests
 
@@ -103,7 +104,7 @@ def is_done(step: Step, root: Path, declared: Declarations) -> bool:
 
 
 def cited_tests(declared: Declarations) -> list[str]:
-    """Node ids that rows and capabilities cite, each once."""
+    """Node ids that rows and capabilities cite, each once; whether there are such tests is another question."""
     pieces = [piece for item in declared.items for piece in item.evidence]
     pieces += [piece for capability in declared.capabilities for piece in capability.built]
     return list(dict.fromkeys(piece.ref for piece in pieces if piece.kind is Kind.TEST))
@@ -121,9 +122,12 @@ def _command(step: Step) -> str:
     return " ".join(("pytest" if step.command[0] == TESTS else "manage.py", *step.command[step.command[0] == TESTS :]))
 
 
-def _argv(step: Step, declared: Declarations) -> list[str]:
+def _argv(step: Step, root: Path, declared: Declarations) -> list[str]:
     if step.command[0] == TESTS:
-        return [sys.executable, "-m", "pytest", *step.command[1:], *cited_tests(declared)]
+        there = [
+            ref for ref in cited_tests(declared) if why_no_test(root, ref) is None
+        ]  # one that is not ends them all
+        return [sys.executable, "-m", "pytest", *step.command[1:], *there]
     return [sys.executable, str(settings.BASE_DIR / "manage.py"), *step.command]
 
 
@@ -131,7 +135,7 @@ def _run(step: Step, root: Path, declared: Declarations, say: Say) -> Done:
     code = code_hashes(root, step.proves)
     started = time.monotonic()
     connection.close()  # a step may take minutes, and may restart the database
-    status, words = _process(_argv(step, declared), {**os.environ, **step.environment}, say)
+    status, words = _process(_argv(step, root, declared), {**os.environ, **step.environment}, say)
     seconds = round(time.monotonic() - started, 1)
     files = _files(step, root)
     absent = [made for made in step.artifacts if not any(file == made or file.startswith(made) for file in files)]

@@ -17,10 +17,10 @@ from forecasting.models import RollbackDrill
 from forecasting.services.decision_log import Entry
 from forecasting.services.effectiveness import Effectiveness
 from integrations.services.runbook import runbook_text
+from ledger.provenance import CLOSE, OPEN, body_of, framed
 from productization.declared import declarations
 from productization.documents import taking
 from productization.documents.catalogue import DOCUMENTS, RENDERED
-from productization.documents.provenance import CLOSE, OPEN, body_of, framed
 from productization.documents.rendering import drift, write_pages
 from productization.documents.sources import BENCHMARKS, BRIEF, DECISIONS, DRILL, EFFECTIVENESS, keep
 from productization.documents.tracker_text import verification_body

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from integrations.services.runbook import runbook_text
+from ledger.provenance import body_of
 
 _WHERE = "docs/INTEGRATION_INCIDENT_RUNBOOK.md"
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path, text = settings.BASE_DIR / _WHERE, runbook_text()
         if options["check"]:
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
+            if not path.exists() or body_of(path.read_text(encoding="utf-8")) != text:
                 raise CommandError(f"{_WHERE} is not what the code says: run manage.py incident_runbook", returncode=1)
             return
         path.write_text(text, encoding="utf-8")

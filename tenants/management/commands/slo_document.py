@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ledger.provenance import body_of
 from tenants.services.slo_text import slo_document
 
 _WHERE = "docs/OPERATIONS_SLO.md"
@@ -23,5 +24,5 @@ class Command(BaseCommand):
         if not options["check"]:
             path.write_text(text, encoding="utf-8")
             self.stdout.write(f"Wrote {_WHERE}")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+        elif not path.exists() or body_of(path.read_text(encoding="utf-8")) != text:
             raise CommandError(f"{_WHERE} is not what the code says: run manage.py slo_document", returncode=1)
