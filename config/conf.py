@@ -237,6 +237,11 @@ class Env(BaseSettings):
         alias="FORECOURT_GITHUB_TOKEN",
         description="Token that may read the repository's metadata. Empty: that row of the tracker is blocked.",
     )
+    metrics_token: str = Field(
+        "",
+        alias="FORECOURT_METRICS_TOKEN",
+        description="Bearer token that `/metrics` asks for. Empty: only this machine may ask, not through a proxy.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="FORECOURT_LOG_LEVEL", description="Log level; every record carries its tenant."
     )

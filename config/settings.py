@@ -156,6 +156,7 @@ CANCEL_SECONDS = ENV.cancel_seconds
 RUN_HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 RUN_LOST_AFTER_SECONDS = ENV.lost_after_seconds
 SCHEDULES = ENV.schedules
+METRICS_TOKEN = ENV.metrics_token
 TRAIN_PROCESSES = ENV.train_processes
 SEGMENT_SERIES = ENV.segment_series
 CODE_REVISION = ENV.revision

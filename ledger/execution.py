@@ -146,7 +146,7 @@ def _lost_its_database(run: Run, schema_name: str, error: Exception) -> Run:
     """
     logger.warning("%s lost its database and is tried again (%s)", run, str(error).strip().splitlines()[:1])
     if wait_for_database(schema_name):
-        attempts.lose(run_id=run.pk, worker=run.worker, attempt=run.attempt)
+        attempts.lose(run_id=run.pk, worker=run.worker, attempt=run.attempt, why="its database went away")
         return _as_it_is(run)
     return run
 

@@ -65,6 +65,12 @@ class DispatchUnderWay(DomainError):
         super().__init__(f"A dispatch of {kind} is under way. Look at what it did before you start another one.")
 
 
+class SimulationNotOffered(DomainError):
+    """This incident is not simulated on this tenant."""
+
+    code = "simulation_not_offered"
+
+
 class AddressRefused(DomainError):
     """An address cannot be had: it breaks a rule, or somebody has it. The message does not say who."""
 

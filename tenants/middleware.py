@@ -13,8 +13,8 @@ from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
 
 from ledger.schema import connection
+from tenants import probes
 from tenants.models import Tenant
-from tenants.selectors import readiness_problems
 from tenants.services.links import site_url
 
 
@@ -27,12 +27,9 @@ class TenantMiddleware(TenantMainMiddleware):  # type: ignore[misc]  # the libra
         return str(TenantMainMiddleware.hostname_from_request(request)).lower()
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        if request.path == "/healthz":
-            return HttpResponse("ok\n", content_type="text/plain")
-        if request.path == "/readyz":
-            problems = readiness_problems()
-            text = "\n".join(problems) if problems else "ready"
-            return HttpResponse(f"{text}\n", content_type="text/plain", status=503 if problems else 200)
+        asked = probes.answer(request)
+        if asked is not None:
+            return asked
         response: HttpResponse | None = super().process_request(request)
         if response is not None:
             return response

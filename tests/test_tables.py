@@ -24,11 +24,6 @@ def test_tables__a_dropped_table__is_named(alpha: Tenant) -> None:
     assert (answer.status_code, answer.content) == (503, b"1 tenant schemas are incomplete: run migrate_schemas\n")
 
 
-def test_readyz__everything_there__is_ready(alpha: Tenant) -> None:
-    answer = Client(headers={"host": "127.0.0.1"}).get("/readyz")
-    assert (answer.status_code, answer.content) == (200, b"ready\n")
-
-
 def test_tables__public__holds_no_table_of_a_tenant_app(alpha: Tenant) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")

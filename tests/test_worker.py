@@ -16,9 +16,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from config.conf import BASE_DIR
-from config.presence import worker_is_present
 from ledger.jobs import _KINDS
 from ledger.models import AuditEvent, Run, RunState
+from ledger.presence import worker_is_present
 from ledger.services import runs
 from ledger.services.verify import verify_chain
 from tenants.models import Tenant

@@ -12,8 +12,8 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from config.presence import worker_is_present
 from config.processes import end_with_parent
+from ledger.presence import worker_is_present
 
 _READY_SECONDS, _STOP_SECONDS = 180, 60
 

@@ -7,7 +7,6 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from config.presence import Presence, worker_is_present
 from config.staging.chain import Pass
 from config.staging.evidence import compared, data_fingerprint, evidence_of
 from config.staging.report import as_markdown
@@ -16,6 +15,7 @@ from forecasting.services import chain
 from forecasting.tests.synthetic import load, make_demand
 from forecasting.tests.test_chain import work_off
 from ledger.models import Run, RunState
+from ledger.presence import Presence, worker_is_present
 
 
 @pytest.fixture

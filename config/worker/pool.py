@@ -21,10 +21,10 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from django_tenants.utils import schema_context
 
-from config.presence import Presence
 from config.worker.process import Began, Ended, do_jobs, name_of
 from config.worker.upkeep import keep_up
 from ledger.models import Run
+from ledger.presence import Presence
 from ledger.queues import Message, Queue, finish, renew
 from ledger.services import attempts
 

@@ -19,13 +19,15 @@ HANDED_BACK = "handed_back"
 
 
 @transaction.atomic
-def lose(*, run_id: uuid.UUID | str, worker: str, attempt: int | None = None) -> Run | None:
+def lose(
+    *, run_id: uuid.UUID | str, worker: str, attempt: int | None = None, why: str = "its process ended"
+) -> Run | None:
     """The process ``worker`` (host and number) died at this run: it is queued again within its attempts, at once.
 
     None where that attempt does not own the run any more.
     """
     run = _owned(run_id, worker, attempt)
-    return None if run is None else runs.lose(run)
+    return None if run is None else runs.lose(run, why=why)
 
 
 @transaction.atomic

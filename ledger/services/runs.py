@@ -269,7 +269,7 @@ def attempt_entry(run: Run, outcome: RunState, ended_at: datetime) -> dict[str, 
     }
 
 
-def lose(run: Run) -> Run:
+def lose(run: Run, *, why: str = "it gave no sign of life") -> Run:
     """A locked run's attempt is lost: queue the run again within its attempts."""
     now = timezone.now()
     run.attempts_log = [*run.attempts_log, attempt_entry(run, RunState.LOST, run.heartbeat_at or now)]
@@ -277,7 +277,7 @@ def lose(run: Run) -> Run:
     record(
         event="run.lost",
         subject=run,
-        data={"attempt": run.attempt, "worker": run.worker, "heartbeat_at": run.heartbeat_at},
+        data={"attempt": run.attempt, "worker": run.worker, "heartbeat_at": run.heartbeat_at, "why": why},
         correlation_id=run.correlation_id,
     )
     if run.cancel_requested_at is not None:

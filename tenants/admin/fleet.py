@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from django_tenants.utils import get_public_schema_name
 
 from ledger.models import LIVE_STATES, AuditEvent, Run
+from ledger.presence import worker_is_present
+from tenants.admin.fleet_actions import offered_actions
 from tenants.models import Domain, Heartbeat, Tenant, TenantStatus, TenantTier
 from tenants.models.tenant import SERVING
+from tenants.services.dispatching import jobs_waiting
 
 READINESS = ("cold_start", "warming", "production_tier_candidate", "production_tier_active")
 _FIELDS = (
@@ -22,6 +25,7 @@ _FIELDS = (
     "data_until",
     "pending_approvals",
     "open_incidents",
+    "slo_critical",
 )
 _ORDERS = {
     "name": ("name",),
@@ -42,16 +46,25 @@ def customers() -> QuerySet[Tenant]:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Context of the platform's front page."""
-    chosen = {key: request.GET.get(key, "") for key in ("q", "tier", "status", "readiness", "sort")}
+    chosen = {key: request.GET.get(key, "") for key in ("q", "tier", "status", "readiness", "slo", "sort")}
     tenants = customers()
     if chosen["q"]:
         tenants = tenants.filter(Q(name__icontains=chosen["q"]) | Q(schema_name__icontains=chosen["q"]))
     for field in ("tier", "status", "readiness"):
         if chosen[field]:
             tenants = tenants.filter(**{field: chosen[field]})
+    if chosen["slo"] == "critical":
+        tenants = tenants.filter(slo_critical__gt=0)
     tenants = tenants.order_by(*_ORDERS.get(chosen["sort"], _ORDERS["name"]))
-    sums = Heartbeat.objects.aggregate(pending=Sum("pending_approvals"), incidents=Sum("open_incidents"))
-    statuses = list(Tenant.objects.exclude(schema_name=get_public_schema_name()).values_list("status", flat=True))
+    sums = Heartbeat.objects.aggregate(
+        pending=Sum("pending_approvals"),
+        incidents=Sum("open_incidents"),
+        late=Count("pk", filter=Q(slo_critical__gt=0)),
+    )
+    statuses = dict(
+        Tenant.objects.exclude(schema_name=get_public_schema_name()).values_list("status").annotate(n=Count("pk"))
+    )
+    waiting = jobs_waiting()
     query = request.GET.copy()
     query.pop("page", None)
     page = Paginator(tenants, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -60,16 +73,20 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "page": page,
         "query": query.urlencode(),
         "chosen": chosen,
-        "filtered": any(chosen[key] for key in ("q", "tier", "status", "readiness")),
+        "filtered": any(chosen[key] for key in ("q", "tier", "status", "readiness", "slo")),
         "tiers": TenantTier.choices,
         "statuses": TenantStatus.choices,
         "readiness": READINESS,
-        "tenant_count": len(statuses),
-        "serving": sum(status in SERVING for status in statuses),
+        "tenant_count": sum(statuses.values()),
+        "serving": sum(number for status, number in statuses.items() if status in SERVING),
+        "late": sums["late"],
+        "waiting": [(queue.value, number) for queue, number in waiting.items()],
+        "worker": worker_is_present(),
         "pending": sums["pending"] or 0,
         "incidents": sums["incidents"] or 0,
         "live_runs": Run.objects.filter(state__in=LIVE_STATES).count(),
         "events": AuditEvent.objects.exclude(event__in=("run.queued", "run.succeeded"))[:8],
         "port": f":{request.get_port()}" if request.get_port() not in ("80", "443") else "",
+        **offered_actions(request),
         "may_add": request.user.has_perm("tenants.add_tenant"),
     }

@@ -21,6 +21,7 @@ from ledger.models import AuditEvent
 from ledger.sites import platform_site
 from ledger.templatetags.forecourt import ago, badge
 from tenants.admin.fleet import customers
+from tenants.admin.fleet_actions import fleet_act
 from tenants.admin.inviting import PersonToInviteForm
 from tenants.forms import one_line
 from tenants.models import TENANT_TRANSITIONS, Domain, SchemaState, Tenant, TenantStatus, TenantTier
@@ -111,6 +112,7 @@ class TenantAdmin(ReadOnlyAdmin):
 
     def own_views(self) -> list[tuple[str, str, View]]:
         return [
+            ("fleet/", "fleet", fleet_act),
             ("<path:object_id>/status/", "status", self.status_view),
             ("<path:object_id>/profile/", "profile", self.profile_view),
             ("<path:object_id>/invite/", "invite", self.invite_view),

@@ -11,13 +11,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django_tenants.utils import tenant_context
 
-from config.presence import worker_is_present
 from config.staging.chain import Pass, drive
 from config.staging.evidence import compared, data_fingerprint, evidence_of, revision
 from config.staging.report import as_markdown
 from config.staging.worker import OwnWorker
 from forecasting.management.commands._shared import check_target, domain_errors, written_whole
 from forecasting.services.chain import ACCURACY, FORECAST, GATE, RETRAIN
+from ledger.presence import worker_is_present
 from tenants.selectors import get_tenant
 
 KEPT = settings.BASE_DIR / "docs" / "productization_artifacts"

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from config.presence import Presence
 from config.processes import forks_end_with_parent
 from config.worker.pool import Pool, ProcessesDie
+from ledger.presence import Presence
 from ledger.queues import Queue
 
 logger = logging.getLogger(__name__)

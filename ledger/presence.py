@@ -7,7 +7,8 @@ import os
 import time
 
 import psycopg
-from django.db import connection
+
+from ledger.schema import connection
 
 logger = logging.getLogger(__name__)
 _ASK_SECONDS = 5.0
