@@ -7,8 +7,7 @@ import os
 import time
 
 import psycopg
-
-from ledger.schema import connection
+from django.db import connection
 
 logger = logging.getLogger(__name__)
 _ASK_SECONDS = 5.0

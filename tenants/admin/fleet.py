@@ -54,7 +54,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         if chosen[field]:
             tenants = tenants.filter(**{field: chosen[field]})
     if chosen["slo"] == "critical":
-        tenants = tenants.filter(slo_critical__gt=0)
+        tenants = tenants.filter(**{"slo_critical__gt": 0})  # annotated
     tenants = tenants.order_by(*_ORDERS.get(chosen["sort"], _ORDERS["name"]))
     sums = Heartbeat.objects.aggregate(
         pending=Sum("pending_approvals"),
