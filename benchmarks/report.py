@@ -14,6 +14,7 @@ PARTS: dict[str, tuple[str, int]] = {
     "accuracy": ("benchmarks.forecasting.accuracy", 900),
     "scale": ("benchmarks.forecasting.scale", 2400),
     "promotion": ("benchmarks.forecasting.promotion", 900),
+    "replay": ("benchmarks.forecasting.replay", 10800),
     "approval": ("benchmarks.approval.run", 1800),
 }
 """Name to module, and the seconds that it may take."""
