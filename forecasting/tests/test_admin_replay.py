@@ -52,9 +52,9 @@ def test_start__form__queues_a_replay_and_keeps_what_was_typed_where_refused(
     assert not Replay.objects.exists()
     answer = client.post(url, ASKED)
     replay = Replay.objects.get()
-    assert answer.url == reverse("admin:forecasting_replay_change", args=[replay.pk])
+    assert answer.headers["Location"] == reverse("admin:forecasting_replay_change", args=[replay.pk])
     assert Run.objects.get(kind="forecasting.replay").scope == scope_of(replay)
-    page = client.get(answer.url).content.decode()
+    page = client.get(answer.headers["Location"]).content.decode()
     assert "data-fc-run" in page and "Cancel this replay" in page
     for action in ("cancel", "resume"):
         client.get(reverse(f"admin:forecasting_replay_{action}", args=[replay.pk]))
