@@ -59,6 +59,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         folder: Path | None = options["out"]
         if folder is not None:
+            _make(folder)
             for name in FILES:
                 check_target(folder / name)
         progress = Progress(sys.stderr)
@@ -112,6 +113,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{lane['title']:<34}{cells}")
         self.stdout.write(replay.sentence)
         self.stdout.write(replay.summary["strategy"]["reason"])
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be made ({error.strerror}); name another place.", returncode=2) from error
 
 
 def _decisions(text: str) -> list[dict[str, Any]]:
