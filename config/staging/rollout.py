@@ -21,7 +21,7 @@ from tenants.migration_state import TEMPLATE
 from tenants.models import Rollout, RolloutState, Tenant
 from tenants.selectors import get_tenant, missing_tables, serving_schemas
 from tenants.services.fleet_migration import migrate_fleet
-from tenants.services.templates import clone_into
+from tenants.services.templates import clone_into, ensure_template
 
 SCRATCH = ("rollout_check_one", "rollout_check_two")
 _APPS = ("forecasting", "integrations")
@@ -34,6 +34,7 @@ def validate_rollout(*, say: Say) -> dict[str, Any]:
     app, name, before = _newest_that_goes_back()
     started, schemas = timezone.now(), serving_schemas()
     prints = {schema: _fingerprint(schema) for schema in schemas}
+    ensure_template()
     with _scratch() as names:
         for schema in names:
             say(f"{schema}: back to {app}.{before}")
