@@ -113,19 +113,21 @@ def make_tree(root: Path, declared: Declarations) -> Tree:
 
 def artifact_files(declared: Declarations) -> list[str]:
     """Every file that the steps of such a tree write."""
-    return [file for step in declared.steps for made in step.artifacts for file in _files(made)]
+    refs = [piece.ref for _, piece in cited(declared)]
+    return [file for step in declared.steps for made in step.artifacts for file in _files(made, refs)]
 
 
-def _files(made: str) -> list[str]:
-    return (
-        [f"{made}{name}" for name in ("contract_validation_report.json", "rows.csv")] if made.endswith("/") else [made]
-    )
+def _files(made: str, refs: list[str]) -> list[str]:
+    """The file itself; of a folder, every file that is cited, and one that is not."""
+    if not made.endswith("/"):
+        return [made]
+    return [*dict.fromkeys(ref for ref in refs if ref.startswith(made) and ref != made), f"{made}rows.csv"]
 
 
 def _made(root: Path, step: Step, pieces: list[Evidence]) -> Made:
     for path in step.proves:
         _write(root / path if path.endswith(".py") else root / path / "code.py", f"NAME = {path!r}\n")
-    files = [file for made in step.artifacts for file in _files(made)]
+    files = [file for made in step.artifacts for file in _files(made, [piece.ref for piece in pieces])]
     for file in files:
         body = {key: value for piece in pieces if piece.ref == file for key, value in piece.holds.items()}
         _write(root / file, json.dumps({"figure": 1.25, **body}))
