@@ -11,10 +11,10 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
-from config.presence import worker_is_present
 from config.staging.evidence import revision
 from config.staging.worker import OwnWorker
 from ledger.models import Run, RunState
+from ledger.presence import worker_is_present
 from tenants.models import Dispatch, DispatchEntry, EntryOutcome
 from tenants.selectors import serving_schemas
 from tenants.services.dispatching import dispatch
