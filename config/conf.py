@@ -121,9 +121,6 @@ class Env(BaseSettings):
         alias="FORECOURT_JOB_RETRY",
         description="Seconds after which an unacknowledged job is delivered again; must exceed the timeout.",
     )
-    redis_url: str | None = Field(
-        None, alias="FORECOURT_REDIS_URL", description="Redis as the job broker. Empty: the database is the broker."
-    )
     heartbeat_seconds: float = Field(
         5.0, gt=0, alias="FORECOURT_RUN_HEARTBEAT_SECONDS", description="How often a running job signs that it lives."
     )

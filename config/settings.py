@@ -132,20 +132,11 @@ Q_CLUSTER: dict[str, Any] = {
     "timeout": ENV.job_timeout,
     "retry": ENV.job_retry,
     "max_attempts": 5,
-    "ack_failures": True,
     "catch_up": False,
-    "bulk": 1,
-    "queue_limit": ENV.workers * 2,
-    "daemonize_workers": False,
-    "recycle": 20,
     "poll": 0.5,
-    "save_limit": 1000,
     "label": "Background jobs",
+    "orm": "default",  # messages lie in the database: they are committed with what they speak of
 }
-if ENV.redis_url:
-    Q_CLUSTER["redis"] = ENV.redis_url
-else:
-    Q_CLUSTER["orm"] = "default"
 
 JOB_PROCESSES = {"long": ENV.workers, "short": ENV.short_workers}
 JOB_TIMEOUT = ENV.job_timeout

@@ -1,4 +1,4 @@
-"""Files that a scenario sends: the tenant's own newest day once more, whole or with quantities that nobody can read."""
+"""Files that a scenario sends: the tenant's own newest day once more, whole or without saying which products."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from config.simulation.errors import SimulationRefused
 from config.simulation.world import World
 from integrations.engine.contract import DataContract, Role
 from integrations.errors import IntegrationError
-from integrations.models import Contract, Delivery, Source
+from integrations.models import Contract, Delivery, DriftItem, Source
 from integrations.models.delivery import DeliveryState, Via
+from integrations.models.drift import DriftState
 from integrations.models.source import ContractState
 from integrations.services.contracts import contract_of
 from integrations.services.deliveries import Upload, receive
+from integrations.services.drift import discard_drift
 from integrations.services.files import match_files
 from ledger.models import Run
 
@@ -50,8 +52,8 @@ def newest_day(world: World, contract: DataContract, *, spoilt: bool, turn: int)
     shift = turn % max(len(chosen), 1)
     chosen = chosen[shift:] + chosen[:shift]
     if spoilt:
-        for number, row in enumerate(chosen):
-            row[columns["quantity"]] = f"torn-{turn}-{number}"
+        for row in chosen:
+            row[columns["product_id"]] = ""  # an export that lost its join: which product was sold is not said
     out = io.StringIO()
     writer = csv.writer(out, delimiter=sales.delimiter, lineterminator="\n")
     writer.writerows([heading, *chosen])
@@ -69,6 +71,9 @@ def deliver(world: World, source: Source, contract: DataContract, content: bytes
     )
     if ended.run_id is not None:
         world.done(Run.objects.get(pk=ended.run_id))
+    waiting = DriftItem.objects.filter(delivery_id=number, state=DriftState.OPEN).first()
+    if waiting is not None:  # everything later would wait behind it
+        discard_drift(item_id=waiting.pk, reason="A file of a simulated incident", actor=None)
     return Delivery.objects.get(pk=number)
 
 

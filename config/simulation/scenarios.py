@@ -89,7 +89,9 @@ def _send_bad_files(world: World, journal: Journal) -> None:
     for number in range(FAILING_IN_A_ROW):
         content = newest_day(world, contract, spoilt=True, turn=before + number)
         made = deliver(world, source, contract, content, name=f"torn-{before + number}")
-        world.note(f"Delivery {made.pk}, whose quantities are no numbers, is {made.get_state_display().lower()}")
+        world.note(
+            f"Delivery {made.pk}, which does not say which products were sold, is {made.get_state_display().lower()}"
+        )
         if made.state != DeliveryState.REFUSED:
             raise SimulationFailed(f"A torn file was not refused: delivery {made.pk} is {made.state}.")
 
