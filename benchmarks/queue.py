@@ -1,4 +1,4 @@
-"""How long one look at the queue takes: ``python -m benchmarks.queue``. It writes into a transaction that is rolled back."""
+"""How long one look at the queue takes: ``python -m benchmarks.queue``; what it writes is rolled back."""
 
 from __future__ import annotations
 
