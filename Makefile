@@ -6,7 +6,7 @@ MANAGE := $(PY) manage.py
 PORT ?= 8000
 export PORT
 
-.PHONY: run demo test nightly e2e lint format types imports bench lock docs model-docs clean help
+.PHONY: run demo test nightly e2e lint format types imports bench lock docs evidence model-docs clean help
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | sort
@@ -60,6 +60,9 @@ model-docs: demo ## Effectiveness report, strategy cycle with its decision, and 
 	$(MANAGE) effectiveness_report --evaluate
 	$(MANAGE) strategy_documents
 	$(MANAGE) export_decision_log
+
+evidence: $(VENV)/.installed-dev ## Collect the evidence of the tracker and render its documents (most of a quarter of an hour)
+	$(MANAGE) collect_evidence
 
 lock: $(VENV)/.installed-dev ## Resolve requirements*.in again
 	$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 requirements.in -o requirements.txt

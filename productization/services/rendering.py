@@ -31,15 +31,21 @@ def short_revision() -> str:
     return (revision() or "unknown")[:12]
 
 
-def render(*, say: Callable[[str], None], take: bool = True, root: Path | None = None) -> list[str]:
-    """Write every document; the files that changed. take: False leaves the figures that were taken before."""
+def render_recorded(root: Path | None = None) -> list[str]:
+    """Write every document from what was recorded, and ask no database; the files that changed."""
+    now = timezone.now().isoformat(timespec="seconds")
+    return write_pages(root or settings.BASE_DIR, now=now, revision=short_revision())
+
+
+def render(*, say: Callable[[str], None], root: Path | None = None) -> list[str]:
+    """Take the figures, verify, and write every document; the files that changed."""
     folder = root or settings.BASE_DIR
     made = {"at": timezone.now().isoformat(timespec="seconds"), "revision": short_revision()}
-    tenants = demo_tenants() if take else []
+    tenants = demo_tenants()
     if tenants:
         for name, body in take_sources(tenants).items():
             keep(folder, name, body, {**made, "runs": _runs(body)})
-    elif take:
+    else:
         say("The demo's tenants are not here: their figures stay as they were taken.")
     changed: set[str] = set()
     for _ in range(ROUNDS):

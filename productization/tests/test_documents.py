@@ -29,6 +29,7 @@ from productization.proof.evidence import Finding, State
 from productization.proof.judge import Judge
 from productization.proof.records import BOARD, VERIFICATION, read_records, write_json
 from productization.proof.records import RENDERED as REGISTER
+from productization.services.rendering import render_recorded
 from productization.tests.tree import Tree, make_tree
 from tenants.services.slo_text import slo_document
 
@@ -206,6 +207,15 @@ def test_tracker_page__rows_that_are_not_done__say_why(copied: Path, tmp_path: P
     assert "- **PZ-001** (`blocked`): There is no token." in page
     assert "12 of 13 capabilities are pilot validated" in (copied / "README.md").read_text()
     assert "There is no token." in (copied / "docs" / "RELEASE_READINESS.md").read_text()
+    assert drift(copied) == []
+
+
+def test_command__recorded__mends_what_was_edited_and_asks_no_database(copied: Path, settings: object) -> None:
+    settings.BASE_DIR = copied  # type: ignore[attr-defined]
+    before = (copied / "docs" / "RELEASE_READINESS.md").read_bytes()
+    (copied / "docs" / "RELEASE_READINESS.md").write_text("# All is well\n")
+    assert render_recorded() == ["docs/RELEASE_READINESS.md"]
+    assert (copied / "docs" / "RELEASE_READINESS.md").read_bytes() == before
     assert drift(copied) == []
 
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from forecasting.management.commands._shared import domain_errors
 from productization.documents.rendering import drift
-from productization.services.rendering import render
+from productization.services.rendering import render, render_recorded
 
 OTHERS = ("settings_table", "webhook_catalogue")
 """Commands that make further documents from the code; they know --check, too."""
@@ -26,14 +26,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--check", action="store_true", help="only say whether every document is up to date")
-        parser.add_argument("--recorded", action="store_true", help="leave the figures that were taken before")
+        parser.add_argument("--recorded", action="store_true", help="only from what was recorded: no database is asked")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["check"]:
             self._check()
             return
         with domain_errors():
-            written = render(say=self.stdout.write, take=not options["recorded"])
+            written = render_recorded() if options["recorded"] else render(say=self.stdout.write)
         for name in OTHERS:
             if name in get_commands():
                 call_command(name, stdout=self.stdout)
@@ -48,5 +48,6 @@ class Command(BaseCommand):
                 problems.append(str(error))
         if problems:
             lines = "\n".join(f"  {problem}" for problem in problems)
-            raise CommandError(f"Not up to date:\n{lines}\nWrite them again with: manage.py render_docs", returncode=1)
+            how = "Write them again with manage.py render_docs --recorded; what is missing, with collect_evidence."
+            raise CommandError(f"Not up to date:\n{lines}\n{how}", returncode=1)
         self.stdout.write("Every document is what its sources say.")
