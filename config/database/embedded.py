@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pathlib import Path
 _HOLDERS = "postgres.holders"
 _STARTING = "postgres.starting"
 KEEPER = "postgres.keeper"
+_RECOVERY_SECONDS = 300.0
 
 # Many schemas mean many locks in one transaction (migrations, clones); the rest suits a laptop.
 _TUNING = """
@@ -119,6 +121,8 @@ def _start(data_dir: Path) -> str:
             with (folder / "postgresql.conf").open("a", encoding="utf-8") as handle:
                 handle.write(_TUNING)
         server.ensure_postgres_running()
+    except (AssertionError, subprocess.TimeoutExpired):  # it recovers from a crash for longer than the library waits
+        _wait_while_starting(data_dir)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise EmbeddedServerFailed(
             f"the embedded PostgreSQL under {folder} did not start ({error}). Read {folder / 'log'}, "
@@ -130,6 +134,19 @@ def _start(data_dir: Path) -> str:
             f"the embedded PostgreSQL under {folder} started and went away. Read {folder / 'log'}."
         )
     return socket_dir
+
+
+def _wait_while_starting(data_dir: Path) -> None:
+    """Wait until the server takes connections, as long as its process lives."""
+    until = time.monotonic() + _RECOVERY_SECONDS
+    while running_socket(data_dir) is None and time.monotonic() < until:
+        try:
+            first = (data_dir / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]
+        except (OSError, IndexError):
+            return
+        if not _is_postgres(int(first)):
+            return
+        time.sleep(0.2)
 
 
 def _ensure_keeper(data_dir: Path) -> None:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from config.conf import BASE_DIR
+from config.database import embedded
 from config.database.embedded import running_socket
 
 _USER = """
@@ -115,3 +116,13 @@ def test_embedded__killed_users_and_a_killed_server__serves_the_next_and_stops_w
         assert connection.execute("SELECT 1").fetchone() == (1,)
     fourth.kill()  # nobody leaves in good order, and the server stops all the same
     assert _wait(lambda: _postmaster(tmp_path) is None), "the last user is gone, so is the server"
+
+
+@pytest.mark.parametrize("content", [None, "", f"{os.getpid()}\n"])
+def test_embedded__no_server_is_starting__is_not_waited_for(tmp_path: Path, content: str | None) -> None:
+    (tmp_path / "postgres").mkdir()
+    if content is not None:
+        (tmp_path / "postgres" / "postmaster.pid").write_text(content)
+    begun = time.monotonic()
+    embedded._wait_while_starting(tmp_path)
+    assert time.monotonic() - begun < 30 and running_socket(tmp_path) is None
