@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.safestring import mark_safe
 
 from forecasting.engine.replay.charts import cost_svg, happened, timeline_svg
-from forecasting.engine.replay.lanes import GOVERNED, TITLES
+from forecasting.engine.replay.lanes import GOVERNED, LANES, TITLES
 from forecasting.models import Replay, ReplayDay, ReplayDecision, ReplayDecisionState
 from ledger.admin.runs import progress_of
 from ledger.models import Run
@@ -37,9 +37,9 @@ def replay_facts(replay: Replay, address: Callable[[int], str]) -> dict[str, Any
         "waiting": ReplayDecision.objects.filter(replay=replay, state=ReplayDecisionState.PENDING).first(),
         "last": last,
         "last_lanes": _accounts(last) if last is not None else [],
-        "lanes": list((replay.summary or {}).get("lanes", {}).items()),
+        "lanes": _in_order((replay.summary or {}).get("lanes", {})),
         "value": [
-            {"title": TITLES[name], **one} for name, one in (replay.summary or {}).get("value", {}).items()
+            {"title": TITLES[name], **one} for name, one in _in_order((replay.summary or {}).get("value", {}))
         ],
         "overrides": (replay.summary or {}).get("overrides"),
         "strategy": (replay.summary or {}).get("strategy"),
@@ -66,7 +66,7 @@ def day_facts(replay: Replay, known: ReplayDay) -> dict[str, Any]:
         "before": replay.days.filter(step=known.step - 1).first(),
         "after": replay.days.filter(step=known.step + 1).first(),
         "lanes": _accounts(line),
-        "serves": [(TITLES[name], label) for name, label in line.get("serves", {}).items()],
+        "serves": [(TITLES[name], label) for name, label in _in_order(line.get("serves", {}))],
         "triggers": [HAPPENED.get(name, name) for name in line.get("triggers", [])],
         "chart": _chart(replay, past, known),
         "questions": list(ReplayDecision.objects.filter(replay=replay, day=known.day)),
@@ -74,7 +74,12 @@ def day_facts(replay: Replay, known: ReplayDay) -> dict[str, Any]:
 
 
 def _accounts(line: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"title": TITLES[name], **one} for name, one in line.get("lanes", {}).items()]
+    return [{"title": TITLES[name], **one} for name, one in _in_order(line.get("lanes", {}))]
+
+
+def _in_order(worlds: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The worlds in the order that they are told of; the database keeps none."""
+    return [(name, worlds[name]) for name in LANES if name in worlds]
 
 
 def _row(line: dict[str, Any], address: Callable[[int], str]) -> dict[str, Any]:

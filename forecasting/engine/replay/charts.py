@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from forecasting.engine.replay.lanes import ALWAYS, GATES, GOVERNED, NAIVE, NEVER, PERFECT, TITLES, UNREVIEWED
 
 WIDTH, HEIGHT = 960, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 214, 58, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 250, 58, 46
 _STYLE = """
 :root { --back: #ffffff; --text: #1e293b; --quiet: #475569; --grid: #e2e8f0; --c0: #0f766e; --c1: #0e7490;
   --c2: #6d28d9; --c3: #b45309; --c4: #be123c; --c5: #57534e; --c6: #15803d; }
@@ -109,7 +109,7 @@ def timeline_svg(
     address: Callable[[int], str] | None = None,
 ) -> str:
     """A mark for everything that happened, day by day. address: of the page of a step, which its marks lead to."""
-    parts, width = _dates([line["day"] for line in lines], bottom=_TOP + 34 * len(_ROWS)), WIDTH - _LEFT - _RIGHT + 90
+    parts, width = _dates([line["day"] for line in lines], bottom=_TOP + 34 * len(_ROWS)), WIDTH - _LEFT - _RIGHT + 126
     left = _LEFT + 60
     step = (width) / max(len(lines) - 1, 1)
     for place, (key, title) in enumerate(_ROWS):
@@ -160,7 +160,7 @@ def _dates(days: Sequence[str], bottom: int = HEIGHT - _BOTTOM) -> list[str]:
     if not days:
         return []
     own = bottom != HEIGHT - _BOTTOM
-    left, width = (_LEFT + 60, WIDTH - _LEFT - _RIGHT + 90) if own else (_LEFT, WIDTH - _LEFT - _RIGHT)
+    left, width = (_LEFT + 60, WIDTH - _LEFT - _RIGHT + 126) if own else (_LEFT, WIDTH - _LEFT - _RIGHT)
     count = min(6, len(days))
     places = sorted({round(k * (len(days) - 1) / max(count - 1, 1)) for k in range(count)})
     return [

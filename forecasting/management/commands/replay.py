@@ -13,6 +13,7 @@ from django_tenants.utils import tenant_context
 
 from forecasting.engine.replay.artifacts import FILES
 from forecasting.engine.replay.config import Cadence, Hitl, Portfolio
+from forecasting.engine.replay.lanes import LANES
 from forecasting.engine.replay.report import cell
 from forecasting.errors_replay import RecordedDecisionsUnusable, ReplayUnknown
 from forecasting.management.commands._shared import check_target, day, domain_errors, written_whole
@@ -108,7 +109,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Replay {replay.pk} is {replay.get_state_display().lower()}.")
             return
         self.stdout.write(f"{'':<34}" + "".join(f"{title:>14}" for _, title, _ in _SHOWN))
-        for lane in replay.summary["lanes"].values():
+        for lane in (replay.summary["lanes"][name] for name in LANES):
             cells = "".join(f"{cell(lane[key], kind):>14}" for key, _, kind in _SHOWN)
             self.stdout.write(f"{lane['title']:<34}{cells}")
         self.stdout.write(replay.sentence)
