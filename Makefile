@@ -6,7 +6,7 @@ MANAGE := $(PY) manage.py
 PORT ?= 8000
 export PORT
 
-.PHONY: run demo test nightly e2e lint format types imports bench lock docs evidence model-docs clean help
+.PHONY: run demo test nightly e2e lint format types imports bench bench-fleet lock docs evidence model-docs clean help
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## /\t/' | sort
@@ -51,6 +51,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev ## Speed and accuracy, measured (most of an hour; python -m benchmarks --quick: minutes)
 	$(PY) -m benchmarks
+
+bench-fleet: $(VENV)/.installed-dev ## A thousand real schemas: provision, migrate, dispatch, fleet page (up to half an hour)
+	$(PY) -m benchmarks.fleet
 
 docs: $(VENV)/.installed ## Documents that are made from the code
 	$(MANAGE) settings_table

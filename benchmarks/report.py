@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,34 @@ each step; the parts themselves keep up to two busy).
 """
 
 
-def write_reports(out: Path, *, quick: bool) -> Path:
+@dataclass(frozen=True)
+class Book:
+    """A pair of reports: their names, how they begin, and the parts that stand in them."""
+
+    json: str
+    markdown: str
+    head: str
+    parts: dict[str, tuple[str, int]]
+
+
+BENCH = Book("results.json", "RESULTS.md", HEAD, PARTS)
+
+
+def write_reports(out: Path, *, quick: bool, book: Book = BENCH) -> Path:
     """Write both from the parts that are kept, quick or full ones; a part that is not kept here stays as it was."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "results.json"
+    path = out / book.json
     written = _written(path)
-    kept = [(name, kept_part(name, quick=quick) or written.get(name)) for name in PARTS]
+    kept = [(name, kept_part(name, quick=quick) or written.get(name)) for name in book.parts]
     parts = {name: part for name, part in kept if part is not None}
     figures = [{**figure, "part": name} for name, part in parts.items() for figure in part["figures"]]
     about = ("title", "when", "seconds", "revision", "load", "machine", "quick", "complete", "text")
     body = {"figures": figures, "parts": {name: {key: part[key] for key in about} for name, part in parts.items()}}
     text = json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
-    target = out / "RESULTS.md"
-    target.write_text("\n".join([HEAD, *_summary(figures), *_sections(parts)]) + "\n", encoding="utf-8")
+    target = out / book.markdown
+    text = "\n".join([book.head, *_summary(figures), *_sections(parts, book)]) + "\n"
+    target.write_text(text, encoding="utf-8")
     return target
 
 
@@ -76,10 +91,10 @@ def _summary(figures: list[dict[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
-def _sections(parts: dict[str, dict[str, Any]]) -> list[str]:
+def _sections(parts: dict[str, dict[str, Any]], book: Book) -> list[str]:
     """Each part with how it was made, and what is noted beside it (`notes/<part>.md`)."""
     lines = []
-    for name, (module, _) in PARTS.items():
+    for name, (module, _) in book.parts.items():
         part = parts.get(name)
         if part is None:
             lines += [f"## {name.capitalize()}", "", f"Not measured yet: `python -m benchmarks --only {name}`.", ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, Permission, User
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from tenants.errors import RoleRequired
 
@@ -36,15 +36,28 @@ _EDITED: dict[Role, tuple[tuple[str, str], ...]] = {
 
 def ensure_roles() -> None:
     """Make the four groups of the current schema and give them their permissions; idempotent."""
-    viewing = Permission.objects.filter(content_type__app_label__in=_VIEWED_APPS, codename__startswith="view_")
-    for role, edited in _EDITED.items():
-        group, _ = Group.objects.get_or_create(name=role.value)
-        wanted = Q(pk__in=viewing.values("pk"))
-        for app_label, model in edited:
-            wanted |= Q(content_type__app_label=app_label, content_type__model=model) & ~Q(
-                codename__startswith="delete_"
-            )
-        group.permissions.set(Permission.objects.filter(wanted))
+    groups = dict(Group.objects.values_list("name", "pk"))
+    for role in _EDITED:
+        if role.value not in groups:
+            groups[role.value] = Group.objects.create(name=role.value).pk
+    wanted = {
+        (groups[role.value], pk)
+        for pk, app, model, codename in Permission.objects.order_by().values_list(
+            "pk", "content_type__app_label", "content_type__model", "codename"
+        )
+        for role, edited in _EDITED.items()
+        if (app in _VIEWED_APPS and codename.startswith("view_"))
+        or ((app, model) in edited and not codename.startswith("delete_"))
+    }
+    link = Group.permissions.through
+    ours = [groups[role.value] for role in _EDITED]
+    held = set(link.objects.filter(group_id__in=ours).values_list("group_id", "permission_id"))
+    link.objects.bulk_create(
+        [link(group_id=group, permission_id=permission) for group, permission in sorted(wanted - held)],
+        ignore_conflicts=True,  # two processes at once
+    )
+    for group, permission in held - wanted:
+        link.objects.filter(group_id=group, permission_id=permission).delete()
 
 
 def roles_of(user: AbstractBaseUser | AnonymousUser | None) -> frozenset[Role]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from functools import lru_cache
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -15,9 +16,15 @@ SCHEMA_NAME = RegexValidator(
 )
 
 
+@lru_cache(maxsize=1)
+def _time_zones() -> frozenset[str]:
+    """Read from the disk once a process."""
+    return frozenset(zoneinfo.available_timezones())
+
+
 def known_time_zone(name: str) -> None:
     """Refuse a name that is no IANA time zone."""
-    if name not in zoneinfo.available_timezones():
+    if name not in _time_zones():
         raise ValidationError(f"{name!r} is no IANA time zone; use one such as Europe/Berlin.")
 
 

@@ -1,0 +1,101 @@
+"""Making every tenant of the fleet, one after the other, and some by every migration for comparison."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+from django.db import connection, transaction  # after Django
+
+from benchmarks.fleet import QUICK_TENANTS, TENANTS, schema_of
+from benchmarks.parts import Figure, Part
+from benchmarks.place import drop_tenant, prepare, timed
+from tenants.catalogue.contents import digests
+from tenants.migration_state import TEMPLATE, target
+from tenants.models import SchemaMade, SchemaState, SchemaTemplate, Tenant, TenantStatus
+from tenants.services.provisioning import create_tenant
+from tenants.services.templates import clone_into, ensure_template, migrate
+
+_MORE = 1000
+
+
+def main(quick: bool) -> None:
+    """Make the fleet anew and time each tenant."""
+    count = QUICK_TENANTS if quick else TENANTS
+    part = Part("provision", "Provisioning", quick=quick)
+    for name in Tenant.objects.filter(schema_name__startswith="fleet_").values_list("schema_name", flat=True):
+        drop_tenant(name)
+    template = timed(ensure_template)
+    seconds = []
+    for number in range(count):
+        started = time.perf_counter()
+        create_tenant(schema_name=schema_of(number), name=f"Fleet {number}", status=TenantStatus.ACTIVE)
+        seconds.append(time.perf_counter() - started)
+        if number % 50 == 49:
+            print(f"{number + 1} tenants, the last {statistics.median(seconds[-50:]):.2f} s each", flush=True)
+            part.keep()
+    assert SchemaState.objects.filter(made=SchemaMade.CLONE, schema_name__startswith="fleet_").count() == count
+    edge = max(1, count // 10)
+    first, last = statistics.median(seconds[:edge]), statistics.median(seconds[-edge:])
+    migrated = [_migrated() for _ in range(2)]
+    plain = [_clone() for _ in range(7)]
+    longer = [_clone(more=_MORE) for _ in range(7)]
+    ordered = sorted(seconds)
+    tail = ordered[min(count - 1, int(count * 0.95))]
+    part.figures = [
+        Figure(
+            f"seconds to provision a tenant by create_tenant, median of {count:,}",
+            statistics.median(seconds), 1.0, note=f"95% within {tail:.2f} s, longest {ordered[-1]:.2f} s",
+        ),
+        Figure(
+            f"the last {edge} tenants ÷ the first {edge}", last / first, None, note=f"{last:.2f} ÷ {first:.2f} s",
+        ),
+        Figure(
+            f"a clone with {_MORE:,} more migrations recorded ÷ one without",
+            statistics.median(longer) / statistics.median(plain), 1.25,
+            note=f"{statistics.median(longer):.2f} ÷ {statistics.median(plain):.2f} s, medians of 7",
+        ),
+        Figure(
+            f"a schema by its {len(target().names)} migrations ÷ a clone",
+            min(migrated) / statistics.median(plain), None, "higher",
+            f"{' and '.join(f'{one:.1f}' for one in migrated)} s, beside {count:,} schemas",
+        ),
+    ]  # fmt: skip
+    part.text = [
+        f"{count:,} tenants, each with its row, host, heartbeat, schema, roles and two audit events, committed one "
+        f"after the other. The template took {template:.1f} s to make. The more migrations are rows in the template's "
+        "`django_migrations` for which there is no file: what a history of that length with the same tables leaves."
+    ]
+    part.keep(complete=True)
+
+
+def _clone(more: int = 0) -> float:
+    """Seconds of a clone, taken back afterwards; with so many more migrations in the template."""
+    with transaction.atomic():
+        if more:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"INSERT INTO {TEMPLATE}.django_migrations (app, name, applied) "  # noqa: S608
+                    f"SELECT 'longer', n::text, now() FROM generate_series(1, {more}) n"
+                )
+            template = SchemaTemplate.objects.get()
+            found = digests(TEMPLATE, ["django_migrations"])["django_migrations"]
+            template.rows["django_migrations"] |= {"count": found.count, "digest": found.digest}
+            template.save()
+        seconds = timed(lambda: clone_into("fleet_probe"))
+        transaction.set_rollback(True)
+    return seconds
+
+
+def _migrated() -> float:
+    """Seconds of a schema that is made by every migration, taken away afterwards."""
+    try:
+        return timed(lambda: migrate("fleet_probe"))
+    finally:
+        drop_tenant("fleet_probe")
+
+
+if __name__ == "__main__":
+    prepare()
+    main("--quick" in sys.argv)
