@@ -53,7 +53,7 @@ bench: $(VENV)/.installed-dev ## Speed and accuracy, measured (most of an hour; 
 	$(PY) -m benchmarks
 
 bench-fleet: $(VENV)/.installed-dev ## A thousand real schemas: provision, migrate, dispatch, fleet page (up to half an hour)
-	$(PY) -m benchmarks.fleet
+	$(PY) -m benchmarks.fleet --anew
 
 docs: $(VENV)/.installed ## Documents that are made from the code
 	$(MANAGE) settings_table

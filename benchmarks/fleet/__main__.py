@@ -1,6 +1,6 @@
-"""``python -m benchmarks.fleet [--quick] [--only PART,...] [--report]``: the parts in turn, then the reports.
+"""``python -m benchmarks.fleet [--quick] [--anew] [--only PART,...] [--report]``.
 
-``provision`` makes the schemas that the others measure. Without ``--quick`` it takes up to half an hour.
+The parts in turn, then the reports. ``provision`` makes the schemas that the others measure. Without ``--quick`` it takes up to half an hour.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default=",".join(BOOK.parts), help=f"of {', '.join(BOOK.parts)}")
+    parser.add_argument("--anew", action="store_true", help="take the schemas away that are there, and make all")
     parser.add_argument("--report", action="store_true", help="write the reports from what is kept, measure nothing")
     asked = parser.parse_args(words)
     only = [name for name in asked.only.split(",") if name]
@@ -47,6 +48,7 @@ def main(words: list[str]) -> int:
         module, limit = BOOK.parts[name]
         print(f"{name} ...", flush=True)
         command = [sys.executable, "-m", module, *(["--quick"] if asked.quick else [])]
+        command += ["--anew"] if asked.anew and name == "provision" else []
         try:
             ended &= subprocess.run(command, timeout=limit).returncode == 0
         except subprocess.TimeoutExpired:

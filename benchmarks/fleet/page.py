@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import sys
 
-from django.contrib.auth.models import User  # after Django
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,6 +18,8 @@ from tenants.fleet_state import customer_schemas
 def main(quick: bool) -> None:
     """Ask for the page as an operator does, and for the board of schemas."""
     count = QUICK_TENANTS if quick else TENANTS
+    from django.contrib.auth.models import User
+
     part = Part("page", "Fleet page", quick=quick)
     assert len(customer_schemas()) == count, "run the part provision first"
     User.objects.filter(username="bench").delete()

@@ -25,6 +25,7 @@ from tenants.errors import DispatchUnderWay, QueueFull
 from tenants.models import Dispatch, DispatchEntry, EntryOutcome, Tenant
 from tenants.models.tenant import SERVING
 from tenants.schedules import Schedule, all_schedules
+from tenants.services.dispatch_batches import queue_together
 from tenants.services.operators import require_operator
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,11 @@ def dispatch(
             record(event="dispatch.started", actor=actor, subject=made, data={"kind": kind, "inputs": made.inputs})
         names = [name for name in _serving().values_list("schema_name", flat=True) if wanted is None or name in wanted]
         there = _with_a_ledger(names)
+        whole = [schema_name for schema_name in names if schema_name in there]
+        done = queue_together(made, whole, inputs=made.inputs, scope=scope, key=f"dispatch:{made.pk}")
         for schema_name in names:
+            if schema_name in done:
+                continue
             if schema_name in there:
                 _send(made, schema_name, made.inputs, scope, f"dispatch:{made.pk}", None)
             else:
