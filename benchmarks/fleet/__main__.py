@@ -1,6 +1,7 @@
 """``python -m benchmarks.fleet [--quick] [--anew] [--only PART,...] [--report]``.
 
-The parts in turn, then the reports. ``provision`` makes the schemas that the others measure. Without ``--quick`` it takes up to half an hour.
+The parts in turn, then the reports. ``provision`` makes the schemas that the others measure.
+Without ``--quick`` it takes up to half an hour.
 """
 
 from __future__ import annotations

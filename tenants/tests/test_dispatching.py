@@ -48,7 +48,7 @@ def daily(**more: object) -> Schedule:
 
 
 def outcomes() -> list[tuple[str, str]]:
-    return list(DispatchEntry.objects.order_by("pk").values_list("schema_name", "outcome"))
+    return list(DispatchEntry.objects.order_by("dispatch", "schema_name").values_list("schema_name", "outcome"))
 
 
 @given(
