@@ -6,10 +6,12 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from django.core.management import call_command
-from django.db import DatabaseError, transaction
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 from django.db import connection as django_connection
+from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
@@ -176,10 +178,35 @@ def _held(template: SchemaTemplate) -> dict[str, TableRows]:
 
 
 def migrate(schema_name: str) -> None:
-    """Make the schema where it is missing, and apply every migration; leaves the connection on public."""
+    """Make the schema where it is missing, and apply every migration; leaves the connection on public.
+
+    What the command ``migrate`` does, but each migration is one transaction together with the note that it was applied:
+    Django writes that note after the commit where a migration leaves statements for its end, so a kill in between would
+    leave tables that no record knows of.
+    """
     run(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema_name)}")
-    call_command("migrate_schemas", schema_name=schema_name, tenant=True, interactive=False, verbosity=0)
+    with only_in(schema_name):
+        MigrationRecorder(django_connection).ensure_schema()
+    with schema_context(schema_name):
+        executor = _WholeExecutor(django_connection)
+        executor.loader.check_consistent_history(django_connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        before = executor._create_project_state(with_applied_migrations=True)
+        emit_pre_migrate_signal(0, False, DEFAULT_DB_ALIAS, apps=before.apps, plan=plan)
+        after = executor.migrate(executor.loader.graph.leaf_nodes(), plan=plan, state=before.clone())
+        after.clear_delayed_apps_cache()
+        emit_post_migrate_signal(0, False, DEFAULT_DB_ALIAS, apps=after.apps, plan=plan)
     connection.set_schema_to_public()
+
+
+class _WholeExecutor(MigrationExecutor):
+    """Applies a migration and notes it in one transaction."""
+
+    def apply_migration(self, state: Any, migration: Migration, fake: bool = False, fake_initial: bool = False) -> Any:
+        if not migration.atomic:
+            return super().apply_migration(state, migration, fake, fake_initial)
+        with transaction.atomic():
+            return super().apply_migration(state, migration, fake, fake_initial)
 
 
 def _lock(*, shared: bool) -> None:
@@ -206,4 +233,4 @@ def migrate_to(schema_name: str, names: frozenset[str]) -> None:
     with only_in(schema_name):
         MigrationRecorder(django_connection).ensure_schema()
     with schema_context(schema_name):
-        MigrationExecutor(django_connection).migrate(leaves)
+        _WholeExecutor(django_connection).migrate(leaves)
