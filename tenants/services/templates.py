@@ -191,7 +191,7 @@ def migrate(schema_name: str) -> None:
         executor = _WholeExecutor(django_connection)
         executor.loader.check_consistent_history(django_connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        before = executor._create_project_state(with_applied_migrations=True)
+        before = executor._create_project_state(with_applied_migrations=True)  # type: ignore[attr-defined]  # as migrate does
         emit_pre_migrate_signal(0, False, DEFAULT_DB_ALIAS, apps=before.apps, plan=plan)
         after = executor.migrate(executor.loader.graph.leaf_nodes(), plan=plan, state=before.clone())
         after.clear_delayed_apps_cache()
