@@ -128,7 +128,8 @@ def _from_previous(check: Callable[..., None]) -> dict[str, Any]:
         check(f"previous: {name} has the catalogue of a new tenant", not found, "; ".join(found[:2]))
     kept = {name: _changed(before[name], digests(name, list(before[name]))) for name in names}
     check(
-        "previous: no table that both releases have lost or gained rows, but those that list migrations, types and permissions",
+        "previous: no table that both releases have lost or gained rows, "
+        "but those that list migrations, types and permissions",
         not any(kept.values()),
         str({k: v for k, v in kept.items() if v} or ""),
     )

@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.jobs import _KINDS, job
-from ledger.models import Run, RunState
+from ledger.models import AuditEvent, Run, RunState
 from ledger.queues import Queue, put
 from ledger.schema import connection
+from ledger.services.runs import enqueue
+from ledger.services.verify import verify_chain
 from tenants import schedules
 from tenants.errors import PlatformOperatorRequired, QueueFull
 from tenants.models import Dispatch, DispatchEntry, EntryOutcome, Tenant, TenantStatus
@@ -231,3 +233,22 @@ def test_dispatch__suspended_live_and_broken_tenants__do_not_stop_the_others(alp
     )
     assert client.get(reverse("admin:tenants_dispatch_changelist", urlconf="config.urls_platform")).status_code == 200
     assert EntryOutcome.FAILED in set(DispatchEntry.objects.values_list("outcome", flat=True))
+
+
+def test_dispatch__queued_together__is_what_one_by_one_would_have_been(alpha: Tenant) -> None:
+    connection.set_schema_to_public()
+    made = dispatch(kind="tests.ping", inputs={"text": "50% \u00fc"}, scope="one")
+    assert outcomes() == [("alpha", "queued"), ("beta", "queued")]
+    assert OrmQ.objects.filter(key__endswith="/alpha").count() == 1
+    with schema_context("alpha"):
+        together = Run.objects.get(idempotency_key=f"dispatch:{made.pk}")
+        alone = enqueue(kind="tests.ping", inputs={"text": "50% \u00fc"}, scope="two")
+        differ = {"id", "scope", "idempotency_key", "correlation_id", "queued_at", "sent_at"}
+        for field in Run._meta.concrete_fields:
+            if field.name not in differ:
+                assert getattr(together, field.attname) == getattr(alone, field.attname), field.name
+        last, first = AuditEvent.objects.filter(event="run.queued")[:2]
+        assert (first.subject_id, first.data["scope"], first.actor_name) == (str(together.pk), "one", last.actor_name)
+        assert first.data.keys() == last.data.keys() and first.correlation_id == together.correlation_id
+        assert verify_chain().intact
+    assert made.entries.get(schema_name="alpha").run_id == together.pk
