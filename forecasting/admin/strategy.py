@@ -77,7 +77,7 @@ class SeenForm(ReasonForm):
         """Show what the domain refused; a newer decision is known from now on."""
         self.add_error(None, str(error))
         if isinstance(error, DecidedMeanwhile):
-            self.data = {**self.data.dict(), "seen": error.standing}
+            self.data = {**dict(self.data.items()), "seen": error.standing}
 
 
 class DecideForm(SeenForm):
@@ -254,7 +254,7 @@ class StrategyCycleAdmin(ReadOnlyAdmin):
         )
         if request.method == "POST" and form.is_valid():
             try:
-                run = train_decided(cycle_id=cycle.pk, actor=request.user, **form.cleaned_data)
+                run = train_decided(cycle_id=cycle.pk, actor=request.user, **form.cleaned_data)  # type: ignore[arg-type]  # logged in here
             except DomainError as error:
                 form.told(error)
             else:

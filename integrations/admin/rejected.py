@@ -38,7 +38,7 @@ class RejectedRowAdmin(ReadOnlyAdmin):
         )
         return rows
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup == "batch_file__batch__id__exact" or super().lookup_allowed(lookup, value, request)
 
     @display(description="Row", ordering="id")
