@@ -65,6 +65,7 @@ ACTIONS: dict[str, frozenset[Role]] = {
     "forecasting_replay_download": frozenset(Role),
     "forecasting_replaydecision_decide": frozenset(Role),
     "forecasting_gatepolicy_edit": frozenset({Role.TENANT_ADMIN}),
+    "forecasting_gatepolicy_readiness": frozenset(Role),
     "forecasting_decision_export": frozenset(Role),
     "forecasting_strategycycle_start": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
     "forecasting_strategycycle_decide": frozenset({Role.ANALYST, Role.TENANT_ADMIN}),
