@@ -118,7 +118,7 @@ def test_embedded__killed_users_and_a_killed_server__serves_the_next_and_stops_w
     assert _wait(lambda: _postmaster(tmp_path) is None), "the last user is gone, so is the server"
 
 
-@pytest.mark.parametrize("content", [None, "", f"{os.getpid()}\n"])
+@pytest.mark.parametrize("content", [None, "", f"{os.getpid()}\n"], ids=["no file", "an empty file", "another process"])
 def test_embedded__no_server_is_starting__is_not_waited_for(tmp_path: Path, content: str | None) -> None:
     (tmp_path / "postgres").mkdir()
     if content is not None:
