@@ -155,6 +155,6 @@ USES: dict[str, str] = {
     "forecasting/services/training.py::_train uses evaluate_beside": "refresh",
     "forecasting/services/training.py::_train uses search": "search",
     "forecasting/services/training.py::train_version uses demand_snapshot": "search",
-    "tenants/selectors.py::missing_tables uses _meta.db_table": "schema",
-    "tenants/selectors.py::missing_tables uses get_models": "schema",
+    "tenants/selectors.py::_tenant_tables uses _meta.db_table": "schema",
+    "tenants/selectors.py::_tenant_tables uses get_models": "schema",
 }
