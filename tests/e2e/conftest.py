@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
 from config.conf import BASE_DIR
@@ -153,3 +154,15 @@ def shot(page: Page, name: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path, full_page=True)
     return path
+
+
+def faults(page: Page, name: str) -> list[str]:
+    """Keep a picture of the page, and say what is wrong with it: scrolling sideways, and what axe calls serious."""
+    shot(page, name)
+    found = (
+        [] if page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1") else ["scrolls sideways"]
+    )
+    for violation in Axe().run(page).response["violations"]:
+        if violation["impact"] in {"serious", "critical"}:
+            found.append(f"{violation['id']} {[node['target'] for node in violation['nodes']][:3]}")
+    return [f"{name}: {one}" for one in found]

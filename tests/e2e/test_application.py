@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Site, shot
+from tests.e2e.conftest import Site, faults, shot
 
 pytestmark = pytest.mark.e2e
 
@@ -44,13 +43,7 @@ def _inspect(page: Page, name: str) -> list[str]:
         page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 900})
-            shot(page, f"{name}-{scheme}-{width}")
-            if not page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"):
-                problems.append(f"{name} {scheme} {width}: scrolls sideways")
-            for violation in Axe().run(page).response["violations"]:
-                if violation["impact"] in {"serious", "critical"}:
-                    targets = [node["target"] for node in violation["nodes"]][:3]
-                    problems.append(f"{name} {scheme} {width}: {violation['id']} {targets}")
+            problems += faults(page, f"{name}-{scheme}-{width}")
     page.evaluate("document.documentElement.classList.remove('dark')")
     page.set_viewport_size({"width": 1280, "height": 900})
     return problems

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import LOOKS, Site, shot
+from tests.e2e.conftest import LOOKS, Site, faults, shot
 
 pytestmark = pytest.mark.e2e
 
@@ -223,12 +222,5 @@ def test_onboarding__each_step_scheme_and_width__has_no_serious_accessibility_vi
         answer = page.goto(step)
         assert answer is not None and answer.status == 200, step
         name = step.rstrip("/").rpartition("/")[2]
-        shot(page, f"onboarding-{name}-{scheme}-{width}")
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), (
-            f"{name} scrolls sideways"
-        )
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                targets = [node["target"] for node in violation["nodes"]][:3]
-                problems.append(f"{name}: {violation['id']} {targets}")
+        problems += faults(page, f"onboarding-{name}-{scheme}-{width}")
     assert problems == []

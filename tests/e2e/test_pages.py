@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import LOOKS, Site, shot
+from tests.e2e.conftest import LOOKS, Site, faults, shot
 
 pytestmark = pytest.mark.e2e
 
@@ -41,14 +40,7 @@ def test_pages__each_scheme_and_width__have_no_serious_accessibility_violation(
         answer = page.goto(site.url(A, path))
         assert answer is not None
         assert answer.status == 200, name
-        shot(page, f"{name}-{scheme}-{width}")
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), (
-            f"{name} scrolls sideways"
-        )
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                targets = [node["target"] for node in violation["nodes"]][:3]
-                problems.append(f"{name}: {violation['id']} {targets}")
+        problems += faults(page, f"{name}-{scheme}-{width}")
     assert problems == []
 
 
@@ -59,9 +51,7 @@ def test_totals__front_page_to_a_store__bands_and_shares_are_shown(site: Site, s
     expect(page.get_by_text("The 80% band is that of the sum").first).to_be_visible()
     page.get_by_role("region", name="Stores").get_by_role("link").first.click()
     expect(page.get_by_role("region", name="Total").get_by_text("100.0%")).to_be_visible()
-    found = Axe().run(page).response["violations"]
-    assert [one["id"] for one in found if one["impact"] in {"serious", "critical"}] == []
-    shot(page, "total of a store")
+    assert faults(page, "total of a store") == []
 
 
 def test_pages__platform_front__shows_the_fleet(site: Site, sign_in: Callable[..., Page]) -> None:

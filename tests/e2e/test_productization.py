@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Site, shot
+from tests.e2e.conftest import Site, faults
 
 pytestmark = pytest.mark.e2e
 
@@ -47,15 +46,6 @@ def test_tracker__operator__verifies_and_prepares_and_every_page_is_accessible(
                 answer = seen.goto(site.url("public", path))
                 assert answer is not None
                 assert answer.status == 200, name
-                shot(seen, f"productization {name}-{scheme}-{width}")
-                assert seen.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), (
-                    f"{name} scrolls sideways at {width}"
-                )
-                found = Axe().run(seen).response["violations"]
-                problems += [
-                    f"{name} {scheme} {width}: {one['id']} {[node['target'] for node in one['nodes']][:3]}"
-                    for one in found
-                    if one["impact"] in {"serious", "critical"}
-                ]
+                problems += faults(seen, f"productization {name}-{scheme}-{width}")
             seen.close()
     assert problems == []

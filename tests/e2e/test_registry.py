@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import LOOKS, Site, shot
+from tests.e2e.conftest import LOOKS, Site, faults
 
 pytestmark = pytest.mark.e2e
 
@@ -32,13 +31,7 @@ def test_registry_pages__each_scheme_and_width__have_no_serious_accessibility_vi
     problems = []
     for name, path in PAGES.items():
         page.goto(site.url(A, path))
-        shot(page, f"{name}-{scheme}-{width}")
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), (
-            f"{name} scrolls sideways"
-        )
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                problems.append(f"{name}: {violation['id']} {[node['target'] for node in violation['nodes']][:3]}")
+        problems += faults(page, f"{name}-{scheme}-{width}")
     assert problems == []
 
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import LOOKS, Site, shot
+from tests.e2e.conftest import LOOKS, Site, faults, shot
 
 pytestmark = pytest.mark.e2e
 
@@ -48,12 +47,7 @@ def test_strategy__each_scheme_and_width__has_no_serious_accessibility_violation
             page.get_by_text("Show as a table").click()
             expect(page.locator("[data-fc-table=sweep-chart] tbody tr")).to_have_count(11)
             page.get_by_text("Every score and cost of this pair").click()
-        shot(page, f"strategy-{name}-{scheme}-{width}")
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), f"{name} goes sideways"
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in {"serious", "critical"}:
-                targets = [node["target"] for node in violation["nodes"]][:3]
-                problems.append(f"{name}: {violation['id']} {targets}")
+        problems += faults(page, f"strategy-{name}-{scheme}-{width}")
     assert problems == []
 
 
