@@ -49,6 +49,11 @@ def _item(title: str, icon: str, url: str, **more: Any) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse_lazy(url), **more}
 
 
+def _listed(title: str, icon: str, app: str, model: str, **more: Any) -> dict[str, Any]:
+    """The list of a model, for those who may see it."""
+    return _item(title, icon, f"admin:{app}_{model}_changelist", permission=_may(f"{app}.view_{model}"), **more)
+
+
 def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
     return {"title": title, "separator": bool(title), "items": list(items)}
 
@@ -65,57 +70,24 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         ),
         _group(
             "Operations",
-            _item(
-                "Service levels",
-                "speed",
-                "admin:tenants_slosample_changelist",
-                permission=_may("tenants.view_slosample"),
-            ),
-            _item(
-                "Dispatches",
-                "fork_right",
-                "admin:tenants_dispatch_changelist",
-                permission=_may("tenants.view_dispatch"),
-            ),
-            _item(
-                "Migrations",
-                "database",
-                "admin:tenants_schemastate_changelist",
-                permission=_may("tenants.view_schemastate"),
-            ),
-            _item(
-                "Erasures",
-                "delete_forever",
-                "admin:tenants_erasurecertificate_changelist",
-                permission=_may("tenants.view_erasurecertificate"),
-            ),
+            _listed("Service levels", "speed", "tenants", "slosample"),
+            _listed("Dispatches", "fork_right", "tenants", "dispatch"),
+            _listed("Migrations", "database", "tenants", "schemastate"),
+            _listed("Erasures", "delete_forever", "tenants", "erasurecertificate"),
         ),
         _group(
             "Joining",
-            _item(
-                "Applications",
-                "approval",
-                "admin:tenants_tenantapplication_changelist",
-                permission=_may("tenants.view_tenantapplication"),
-                **badge,
-            ),
-            _item(
-                "Invitations",
-                "person_add",
-                "admin:tenants_invitation_changelist",
-                permission=_may("tenants.view_invitation"),
-            ),
-            _item(
-                "Mails", "mail", "admin:tenants_outgoingmail_changelist", permission=_may("tenants.view_outgoingmail")
-            ),
+            _listed("Applications", "approval", "tenants", "tenantapplication", **badge),
+            _listed("Invitations", "person_add", "tenants", "invitation"),
+            _listed("Mails", "mail", "tenants", "outgoingmail"),
         ),
         _group(
             "Productization",
-            _item(
+            _listed(
                 "Tracker",
                 "checklist",
-                "admin:productization_trackeritem_changelist",
-                permission=_may("productization.view_trackeritem"),
+                "productization",
+                "trackeritem",
                 active=lambda request: _under(request, "trackeritem/") and not _under(request, "/board/"),
             ),
             _item(
@@ -124,19 +96,14 @@ def platform_navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 "admin:productization_trackeritem_board",
                 permission=_may("productization.view_trackeritem"),
             ),
-            _item(
-                "Releases",
-                "new_releases",
-                "admin:productization_release_changelist",
-                permission=_may("productization.view_release"),
-            ),
+            _listed("Releases", "new_releases", "productization", "release"),
         ),
         _group(
             "Ledger",
             _item("Runs", "progress_activity", "admin:ledger_run_changelist"),
             _item("Audit events", "receipt_long", "admin:ledger_auditevent_changelist"),
         ),
-        _group("Access", _item("People", "group", "admin:auth_user_changelist", permission=_may("auth.view_user"))),
+        _group("Access", _listed("People", "group", "auth", "user")),
     ]
 
 
@@ -234,7 +201,7 @@ def tenant_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "Ledger",
             _item("Runs", "progress_activity", "admin:ledger_run_changelist"),
             _item("Audit events", "receipt_long", "admin:ledger_auditevent_changelist"),
-            _item("People", "group", "admin:auth_user_changelist", permission=_may("auth.view_user")),
+            _listed("People", "group", "auth", "user"),
         ),
     ]
 
