@@ -32,9 +32,9 @@ class Queue(StrEnum):
 
 @dataclass(frozen=True)
 class Message:
-    """A message that was taken: its number at the broker (None where the broker keeps none) and what it says."""
+    """A message that was taken: its number at the broker and what it says."""
 
-    id: int | None
+    id: int
     queue: Queue
     schema_name: str
     run_id: str
@@ -68,7 +68,7 @@ class _Kept:
 
 
 def put_many(queue: Queue, messages: Iterable[tuple[str, str, str]]) -> None:
-    """Write many messages (schema, run, name) in one statement of this transaction; for the database's broker."""
+    """Write many messages (schema, run, name) in one statement of this transaction."""
     from django_q import tasks
     from django_q.models import OrmQ
 
@@ -133,8 +133,6 @@ def renew(ids: Collection[int]) -> None:
 
 def finish(message: Message) -> None:
     """The message is done with, whatever came of its run."""
-    if message.id is None:
-        return
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM public.django_q_ormq WHERE id = %s", [message.id])
 

@@ -165,7 +165,7 @@ class Pool:
             time.sleep(min(0.1 * self._quick_deaths, 1.0))
 
     def _renew(self) -> None:
-        ids = [child.message.id for child in self.children if child.message and child.message.id is not None]
+        ids = [child.message.id for child in self.children if child.message]
         if ids:
             renew(ids)
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, connection, transaction
 from django.db.models.sql import InsertQuery
@@ -35,8 +34,6 @@ def queue_together(
     A batch is one transaction. Where a tenant has such a run, or a batch goes wrong for any reason, its tenants are
     left to the caller, who takes them one by one and learns what is the matter with each.
     """
-    if not settings.Q_CLUSTER.get("orm"):
-        return set()  # another broker hears of a run after its commit only
     done: set[str] = set()
     for start in range(0, len(schema_names), _BATCH):
         names = list(schema_names[start : start + _BATCH])
