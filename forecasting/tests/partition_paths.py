@@ -1,7 +1,7 @@
 """The paths on which demand is seen, and every place in the source that belongs to one. See docs/partition.md.
 
 A place that is not in this table fails the test of it, and so does an entry without a place. A path that learns,
-forecasts or scores has a probe of its own name in test_partition_poison.py.
+forecasts or scores has a probe of its own name in test_partition_poison.py (its tenant: partition_world.py).
 """
 
 from __future__ import annotations

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from django.db import transaction
@@ -25,7 +23,7 @@ from forecasting.engine.families import lightgbm
 from forecasting.engine.panel import Panel
 from forecasting.engine.train import SearchConfig
 from forecasting.engine.types import ModelSpec, TrainingWindow
-from forecasting.models import ForecastSet, ModelVersion, Series, StrategyDecision
+from forecasting.models import ForecastSet, ModelVersion, Series
 from forecasting.services.accuracy import measure_accuracy
 from forecasting.services.artifacts import load_fit
 from forecasting.services.backtesting import run_backtest
@@ -40,40 +38,21 @@ from forecasting.services.replaying import replay_inline
 from forecasting.services.snapshots import demand_snapshot
 from forecasting.services.strategy import cycle_inline
 from forecasting.services.windows import plan_window
-from forecasting.tests.factories import promote
 from forecasting.tests.partition_paths import PATHS
+from forecasting.tests.partition_world import (
+    AS_OF,
+    FAMILIES,
+    HORIZON,
+    TRAIN_END,
+    World,
+    made_in,
+)
 from forecasting.tests.promotion_state import lost
-from forecasting.tests.strategy_sample import make_decision
-from forecasting.tests.synthetic import FIRST, activate, load, make_contract, make_demand, train
+from forecasting.tests.synthetic import train
 from forecasting.tests.test_gate import context
 from ledger.errors import DomainError
 from ledger.schema import connection
 from tenants.models import Tenant
-
-DAYS, LATER, HORIZON = 150, 20, 7
-AS_OF = FIRST + timedelta(days=DAYS - 1)
-SEALED_FROM = AS_OF - timedelta(days=27)
-TRAIN_END = SEALED_FROM - timedelta(days=1)
-FAMILIES = ["seasonal_average", "lightgbm"]
-DECIDED = {"*": {"seasonal_average": 0.7, "seasonal_naive": 0.3}}
-CONTRACT = make_contract(
-    files={role: {"pattern": f"{role}.csv"} for role in ("transactions", "covariates")},
-    field_map={"d": "date", "s": "store_id", "p": "product_id", "q": "quantity", "u": "unit_price", "c": "unit_cost",
-               "a": "is_promotional", "v": "visitors"},
-    extra_regressors=["visitors"],
-    covariates={"known_future": ["is_promotional"], "historic_only": ["visitors"], "static": ["category"]},
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class World:
-    """A small tenant with plans, a regressor of the past, a champion and its forecasts; 20 days of the future, too."""
-
-    folder: Path
-    champion: ModelVersion
-    candidate: ModelVersion
-    forecast_set: ForecastSet
-    decision: StrategyDecision
 
 
 @pytest.fixture(scope="module")
@@ -89,37 +68,11 @@ def world(
         connection.set_tenant(Tenant.objects.get(schema_name="alpha"))
         try:
             with transaction.atomic(), override_settings(MEDIA_ROOT=folder, TRAIN_PROCESSES=1):
-                yield _made(folder)
+                yield made_in(folder)
                 transaction.set_rollback(True)
         finally:
             connection.set_schema_to_public()
             connection.close()
-
-
-def _made(folder: Path) -> World:
-    activate(CONTRACT)
-    rng = np.random.default_rng(3)
-    rows = 3 * (DAYS + LATER)
-    promotions = (rng.random(rows) < 0.2).astype(float)
-    visitors = rng.integers(50, 90, rows).astype(float)
-    demand = make_demand(
-        stores=1, products=3, days=DAYS + LATER, is_promotional=promotions.tolist(), visitors=visitors.tolist()
-    )
-    load(demand, contract=CONTRACT)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO forecasting_knownfuture (series_id, date, values, batch_id)"
-            " SELECT id, date::date, jsonb_build_object('is_promotional', (extract(day FROM date)::int %% 3 = 0)::int),"
-            " 1 FROM forecasting_series, generate_series(%s::date, %s::date, '1 day') AS date",
-            [TRAIN_END - timedelta(days=20), AS_OF + timedelta(days=60)],
-        )
-    champion = train(families=["lightgbm"], as_of=AS_OF, horizon=HORIZON)
-    forecast_version(ctx=None, version=champion, origin=AS_OF)
-    promote(champion)
-    candidate = train(families=["seasonal_average"], as_of=AS_OF, horizon=HORIZON)
-    made = ForecastSet.objects.select_related("version__spec").get(version=champion)
-    spec = ModelSpec(families=("seasonal_naive", "seasonal_average"), horizon=HORIZON, weights=DECIDED)
-    return World(folder, champion, candidate, made, make_decision(spec, seen=TRAIN_END))
 
 
 # --- poison -----------------------------------------------------------------------------------------------------------
