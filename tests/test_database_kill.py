@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from config.conf import BASE_DIR
 from tests.own_site import own_site
@@ -15,9 +16,9 @@ from tests.test_worker_kill import _wait
 
 @pytest.mark.usefixtures("django_db_setup")
 def test_worker__database_stopped_while_jobs_run__nothing_is_lost_or_done_twice(
-    tmp_path: Path, django_db_blocker: pytest.FixtureRequest
+    tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> None:
-    with django_db_blocker.unblock(), own_site(tmp_path) as site:  # type: ignore[attr-defined]
+    with django_db_blocker.unblock(), own_site(tmp_path) as site:
         env = {
             **site.env,
             "FORECOURT_RUN_HEARTBEAT_SECONDS": "0.5",

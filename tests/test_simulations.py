@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from pytest_django import DjangoDbBlocker
 from pytest_django.fixtures import Settings
 
 from config.conf import BASE_DIR
@@ -28,9 +29,9 @@ from tests.own_site import own_site
 
 @pytest.mark.usefixtures("django_db_setup")
 def test_simulate_incident__all_five__are_found_mended_and_leave_nothing_behind(
-    tmp_path: Path, django_db_blocker: pytest.FixtureRequest
+    tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> None:
-    with django_db_blocker.unblock(), own_site(tmp_path) as site:  # type: ignore[attr-defined]
+    with django_db_blocker.unblock(), own_site(tmp_path) as site:
         env = {
             **site.env,
             "FORECOURT_RUN_HEARTBEAT_SECONDS": "0.5",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import get_commands
@@ -66,8 +67,8 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return ran
 
 
-def _collect(project: Path, *steps: Step, **more: object) -> dict[str, str]:
-    done = collect(say=lambda text: None, declared=_declared(*steps), root=project, **more)  # type: ignore[arg-type]
+def _collect(project: Path, *steps: Step, **more: Any) -> dict[str, str]:
+    done = collect(say=lambda text: None, declared=_declared(*steps), root=project, **more)
     return {one.step.name: one.outcome for one in done}
 
 

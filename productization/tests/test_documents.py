@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from pytest_django import Settings
 
 from forecasting.models import RollbackDrill
 from forecasting.services.decision_log import Entry
@@ -210,8 +211,8 @@ def test_tracker_page__rows_that_are_not_done__say_why(copied: Path, tmp_path: P
     assert drift(copied) == []
 
 
-def test_command__recorded__mends_what_was_edited_and_asks_no_database(copied: Path, settings: object) -> None:
-    settings.BASE_DIR = copied  # type: ignore[attr-defined]
+def test_command__recorded__mends_what_was_edited_and_asks_no_database(copied: Path, settings: Settings) -> None:
+    settings.BASE_DIR = copied
     before = (copied / "docs" / "RELEASE_READINESS.md").read_bytes()
     (copied / "docs" / "RELEASE_READINESS.md").write_text("# All is well\n")
     assert render_recorded() == ["docs/RELEASE_READINESS.md"]
@@ -219,8 +220,8 @@ def test_command__recorded__mends_what_was_edited_and_asks_no_database(copied: P
     assert drift(copied) == []
 
 
-def test_command__check__ends_with_1_on_drift_and_asks_no_database(copied: Path, settings: object) -> None:
-    settings.BASE_DIR = copied  # type: ignore[attr-defined]
+def test_command__check__ends_with_1_on_drift_and_asks_no_database(copied: Path, settings: Settings) -> None:
+    settings.BASE_DIR = copied
     (copied / "docs" / "OPERATIONS_SLO.md").write_text("# Service levels\n")
     (copied / "docs" / "webhooks.md").write_text("# Webhooks\n")
     with pytest.raises(CommandError, match=r"docs/OPERATIONS_SLO.md is not what its sources say") as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,11 @@ def test_document__figure_edited_or_gone__exactly_the_rows_that_cite_it_fall_bac
         assert all("changed after it was rendered" in tree.reason(code) for code in wanted)
 
 
+def _made_into(made: str, piece: Evidence) -> bool:
+    """Whether a piece of evidence is that artifact, or lies in that folder."""
+    return piece.ref.startswith(made)
+
+
 @pytest.mark.parametrize(
     ("step", "path"), [(step.name, path) for step in DECLARED.steps if step.artifacts for path in step.proves]
 )
@@ -99,7 +105,7 @@ def test_code__newer_than_what_it_made__exactly_the_rows_of_its_artifacts_are_st
         for one in DECLARED.steps
         if path in one.proves
         for made in one.artifacts
-        for code in rows_citing(DECLARED, lambda piece, made=made: piece.ref.startswith(made))  # type: ignore[misc]
+        for code in rows_citing(DECLARED, partial(_made_into, made))
     }
     file = path if path.endswith(".py") else f"{path}/code.py"
     tested = replace(tree)

@@ -86,10 +86,11 @@ def test_protection__checks_on_the_second_page__are_read(api: GitHub) -> None:
 def test_protection__older_branch_protection_only__its_checks_count(api: GitHub) -> None:
     others = [rule for rule in _enforced() if rule["type"] != "required_status_checks"]
     api.answers[RULES] = (200, {}, others)
-    body = {"strict": True, "contexts": ["lint", "documents"], "checks": [{"context": "browser", "app_id": 1}]}
+    some = ["lint", "documents"]
+    body = {"strict": True, "contexts": some, "checks": [{"context": "browser", "app_id": 1}]}
     api.answers[CLASSIC] = (200, {}, body)
     assert "not required: tests" in protection_finding().reason
-    api.answers[CLASSIC] = (200, {}, {**body, "contexts": [*body["contexts"], "tests"]})  # type: ignore[misc]
+    api.answers[CLASSIC] = (200, {}, {**body, "contexts": [*some, "tests"]})
     assert protection_finding().state is State.VERIFIED
     for status, message in ((404, "Branch not protected"), (403, "Resource not accessible by personal access token")):
         api.answers[CLASSIC] = (status, {}, {"message": message})

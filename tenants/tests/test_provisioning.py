@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
@@ -24,7 +26,7 @@ from tenants.services.templates import REFRESH, clone_into, ensure_template, why
 _ITS_OWN = {"ledger_auditevent", "ledger_audithead"}
 
 
-def _reference_rows(schema_name: str) -> dict[str, object]:
+def _reference_rows(schema_name: str) -> dict[str, Any]:
     with schema_context(schema_name):
         return {
             "migrations": names_in(schema_name),
@@ -59,7 +61,7 @@ def test_clone__beside_a_tenant_that_was_migrated_for_a_stale_template__is_equal
     one, other = _reference_rows("cloned"), _reference_rows("migrated")
     for what in one:
         assert one[what] == other[what], what
-    assert one["migrations"] == target().names and set(one["groups"]) == {role.value for role in Role}  # type: ignore[call-overload]
+    assert one["migrations"] == target().names and set(one["groups"]) == {role.value for role in Role}
     assert applied(["cloned", "migrated"])["cloned"] == (target().key, len(target().names))
 
 
