@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from django.db import DatabaseError, transaction
+from psycopg import sql
 
 from ledger.jobs import job_title, planned
 from ledger.models import LIVE_STATES, Run, RunState
+from ledger.schema import connection
 
+logger = logging.getLogger(__name__)
 _MOST = 200
+_SCHEMAS = 100
 
 
 @dataclass(frozen=True)
@@ -92,3 +100,28 @@ def _whole(root: Run, runs: list[Run]) -> str:
         if any(run.state == state for run in runs):
             return str(state)
     return str(RunState.CANCELLED if root.cancel_requested_at is not None else RunState.SUCCEEDED)
+
+
+def schemas_with_live_runs(schema_names: Sequence[str]) -> list[str]:
+    """Those of these schemas in which a run is queued or running, by a query for a hundred of them.
+
+    Where such a query goes wrong, as one damaged schema among them makes it, all of its schemas are named: whoever
+    looks into them one by one learns which it is.
+    """
+    found: list[str] = []
+    for start in range(0, len(schema_names), _SCHEMAS):
+        names = list(schema_names[start : start + _SCHEMAS])
+        look = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {} WHERE EXISTS (SELECT 1 FROM {} WHERE state = ANY({}))").format(
+                sql.Literal(name), sql.Identifier(name, "ledger_run"), sql.Literal([str(s) for s in LIVE_STATES])
+            )
+            for name in names
+        )
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(look)
+                found += [row[0] for row in cursor.fetchall()]
+        except DatabaseError:
+            logger.warning("schemas from %s on are looked into one by one", names[0], exc_info=True)
+            found += names
+    return found

@@ -11,6 +11,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 
 from config.worker.process import Stopping
 from integrations.services import webhook_sending
+from ledger.selectors import schemas_with_live_runs
 from ledger.services import runs
 from tenants.selectors import serving_schemas
 from tenants.services.applications import expire_due
@@ -33,10 +34,11 @@ def keep_up(parent: Connection) -> None:
 
 
 def reap_everywhere() -> int:
-    """Reap the public schema and every serving tenant; a schema that fails is logged and does not stop the others."""
+    """Reap the public schema and every serving tenant that has a live run, and say how many runs were touched; a schema
+    that fails is logged and does not stop the others."""
     reaped = 0
     try:
-        schemas = [get_public_schema_name(), *serving_schemas()]
+        schemas = schemas_with_live_runs([get_public_schema_name(), *serving_schemas()])
     except DatabaseError:
         logger.exception("cannot list the tenants; trying again later")
         connections.close_all()
