@@ -29,8 +29,23 @@ class ReplayDataChanged(ForecastingError):
     def __init__(self, replay: int, until: object) -> None:
         self.replay, self.until = replay, until
         super().__init__(
-            f"Demand up to {until} was changed since replay {replay} began, so it cannot go on to the same end. "
+            f"Demand up to {until}, or how the contract reads it, was changed since replay {replay} began, so it "
+            "cannot go on to the same end. "
             "What it has found so far stays readable; start another replay."
+        )
+
+
+class ReplayGrainChanged(ForecastingError):
+    """Demand is read by days now and by weeks then, or the other way round."""
+
+    code = "replay_grain_changed"
+
+    def __init__(self, replay: int, asked: str, now: str) -> None:
+        self.replay, self.asked, self.now = replay, asked, now
+        words = {"D": "daily", "W": "weekly"}
+        super().__init__(
+            f"Replay {replay} was asked for when demand was {words[asked]}; by the contract in force it is "
+            f"{words[now]} now, so its days cannot be walked through any more. Start another replay."
         )
 
 

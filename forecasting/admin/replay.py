@@ -55,7 +55,7 @@ class StartForm(ReasonForm):
 
     holdout_days = forms.IntegerField(
         label="Days to replay", min_value=1, max_value=MOST_DAYS, initial=84,
-        help_text="The last so many days, walked through one by one. At most 365.",
+        help_text="The last so many days, walked through one by one. At most 365; weekly demand takes whole weeks.",
     )  # fmt: skip
     cadence = forms.ChoiceField(label="Retrain", choices=_CADENCES, initial=Cadence.WEEKLY)
     hitl = forms.ChoiceField(label="Who decides", choices=_HITL, initial=Hitl.POLICY)

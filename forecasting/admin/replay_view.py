@@ -10,6 +10,7 @@ from django.utils.safestring import mark_safe
 
 from forecasting.engine.replay.charts import cost_svg, happened, timeline_svg
 from forecasting.engine.replay.lanes import GOVERNED, LANES, TITLES
+from forecasting.engine.replay.report import step_word
 from forecasting.models import Replay, ReplayDay, ReplayDecision, ReplayDecisionState
 from ledger.admin.runs import progress_of
 from ledger.models import Run
@@ -31,6 +32,7 @@ def replay_facts(replay: Replay, address: Callable[[int], str]) -> dict[str, Any
                                  "first_day": str(replay.first_day), "last_day": str(replay.last_day)}  # fmt: skip
     last = lines[-1] if lines else None
     return {
+        "unit": step_word(replay.config),
         "run": run,
         "progress": progress_of(run) if run is not None and run.is_live else None,
         "run_title": "Replay",
@@ -60,6 +62,7 @@ def day_facts(replay: Replay, known: ReplayDay) -> dict[str, Any]:
     past = list(replay.days.filter(step__lte=known.step, step__gt=known.step - SHOWN_DAYS))
     line = known.line
     return {
+        "unit": step_word(replay.config),
         "line": line,
         "day": known.day,
         "is_eve": known.step < 0,

@@ -21,9 +21,10 @@ from forecasting.engine.replay.review import APPROVE, EDIT, REJECT, Decision, Pa
 from forecasting.engine.replay.store import Store
 from forecasting.engine.replay.walk import Walk
 from forecasting.engine.types import TrainingWindow
-from forecasting.errors_replay import ReplayDataChanged
+from forecasting.errors_replay import ReplayDataChanged, ReplayGrainChanged
 from forecasting.models import Replay, ReplayDay, ReplayDecision, ReplayDecisionState, ReplayState
 from forecasting.models.replay import DECIDED
+from forecasting.services.data_profile import DataProfile, active_profile
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.loading import LoadedRows, load_rows
 from forecasting.services.pool import training_pool
@@ -118,9 +119,11 @@ def folder_of(replay: Replay) -> Path:
 
 
 def _loaded(ctx: RunContext, replay: Replay, config: ReplayConfig) -> LoadedRows:
-    """The rows, which must be those that the replay began with."""
+    """The rows, which must be those that the replay began with, on the grid that it was asked for."""
+    _require_grain(replay, config, active_profile())
     window = plan_window(as_of=config.end, mode="serving")
     loaded = load_rows(TrainingWindow.refit(window.train_start, config.end), ahead=config.horizon)
+    _require_grain(replay, config, loaded.profile)  # the contract may have been changed in between
     with transaction.atomic():
         ctx.fence()
         if not replay.fingerprint:
@@ -129,6 +132,11 @@ def _loaded(ctx: RunContext, replay: Replay, config: ReplayConfig) -> LoadedRows
     if replay.fingerprint != loaded.window.fingerprint:
         raise ReplayDataChanged(replay.pk, config.end)
     return loaded
+
+
+def _require_grain(replay: Replay, config: ReplayConfig, profile: DataProfile) -> None:
+    if profile.grain != config.grain:
+        raise ReplayGrainChanged(replay.pk, config.grain, profile.grain)
 
 
 def _rows(loaded: LoadedRows) -> Rows:

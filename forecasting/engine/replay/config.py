@@ -217,7 +217,7 @@ class ReplayConfig:
             raise EmptyPartition(f"before {self.start}, when the replay begins")
         if last_day < self.end:
             raise EmptyPartition(f"up to {self.end}, when the replay ends")
-        available = (self.end - first_day).days + 1
+        available = ((self.end - first_day).days // self.step_days + 1) * self.step_days  # a first week is a whole one
         if available - self.holdout_days < self.history_needed:
             raise HoldoutTooLong(self.holdout_days, available, self.history_needed)
 

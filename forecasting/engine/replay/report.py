@@ -10,7 +10,7 @@ from forecasting.engine.replay.lanes import GOVERNED
 _COLUMNS = (
     ("service_level", "service level", "share"),
     ("lost_sales_qty", "lost units", "number"),
-    ("short_days", "series-days short", "number"),
+    ("short_days", "series-{step}s short", "number"),
     ("mean_stock", "mean stock", "decimal"),
     ("cost_stockout", "cost of stockouts", "number"),
     ("cost_overstock", "cost of stock", "number"),
@@ -35,12 +35,18 @@ def cell(value: Any, kind: str) -> str:
     return f"{value:,.2f}" if kind == "decimal" else f"{value:,.0f}"
 
 
+def step_word(config: Mapping[str, Any]) -> str:
+    """What a step of the replay is called: a day, or a week of weekly demand."""
+    return {"D": "day", "W": "week"}[config["grain"]]
+
+
 def summary_markdown(summary: Mapping[str, Any], name: str = "") -> str:
     """The summary: what it came to, the worlds side by side, what the reviewer's changes were worth."""
     config, lanes = summary["config"], summary["lanes"]
     unit = f" ({config['currency']})" if config["currency"] else ""
     confidence = lanes[GOVERNED]["confidence"]
-    heads = [f"{title}{unit if 'cost' in key else ''}" for key, title, _ in _COLUMNS]
+    step = step_word(config)
+    heads = [f"{title.format(step=step)}{unit if 'cost' in key else ''}" for key, title, _ in _COLUMNS]
     rows = [
         [one["title"], *(cell(one[key], kind) for key, _, kind in _COLUMNS)] for one in lanes.values()
     ]  # fmt: skip
@@ -67,7 +73,8 @@ def summary_markdown(summary: Mapping[str, Any], name: str = "") -> str:
         "",
         "The governed world less each other one; a negative cost is money saved.",
         "",
-        *_table(["beside", f"cost{unit}", "cost, relative", "lost units", "series-days short", "promotions"], value),
+        *_table(["beside", f"cost{unit}", "cost, relative", "lost units", f"series-{step}s short", "promotions"],
+                value),
         "",
         "## Orders that a reviewer changed",
         "",

@@ -14,7 +14,7 @@ from django_tenants.utils import tenant_context
 from forecasting.engine.replay.artifacts import FILES
 from forecasting.engine.replay.config import Cadence, Hitl, Portfolio
 from forecasting.engine.replay.lanes import LANES
-from forecasting.engine.replay.report import cell
+from forecasting.engine.replay.report import cell, step_word
 from forecasting.errors_replay import RecordedDecisionsUnusable, ReplayUnknown
 from forecasting.management.commands._shared import check_target, day, domain_errors, written_whole
 from forecasting.models import Replay, ReplayState
@@ -26,7 +26,7 @@ from tenants.selectors import get_tenant
 _SHOWN = (
     ("service_level", "service", "share"),
     ("lost_sales_qty", "lost units", "number"),
-    ("short_days", "days short", "number"),
+    ("short_days", "{step}s short", "number"),
     ("total_cost", "total cost", "number"),
     ("wape", "WAPE", "share"),
     ("promotions", "promotions", "number"),
@@ -108,7 +108,8 @@ class Command(BaseCommand):
         if replay.state != ReplayState.FINISHED:
             self.stdout.write(f"Replay {replay.pk} is {replay.get_state_display().lower()}.")
             return
-        self.stdout.write(f"{'':<34}" + "".join(f"{title:>14}" for _, title, _ in _SHOWN))
+        step = step_word(replay.config)
+        self.stdout.write(f"{'':<34}" + "".join(f"{title.format(step=step):>14}" for _, title, _ in _SHOWN))
         for lane in (replay.summary["lanes"][name] for name in LANES):
             cells = "".join(f"{cell(lane[key], kind):>14}" for key, _, kind in _SHOWN)
             self.stdout.write(f"{lane['title']:<34}{cells}")
