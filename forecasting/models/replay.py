@@ -24,13 +24,16 @@ class ReplayState(models.TextChoices):
 REPLAY_TRANSITIONS: dict[str, frozenset[str]] = {
     ReplayState.QUEUED: frozenset({ReplayState.RUNNING, ReplayState.FAILED, ReplayState.CANCELLED}),
     ReplayState.RUNNING: frozenset(
-        {ReplayState.RUNNING, ReplayState.WAITING, ReplayState.FINISHED, ReplayState.FAILED, ReplayState.CANCELLED}
+        {ReplayState.RUNNING, ReplayState.WAITING, ReplayState.FINISHED, ReplayState.FAILED, ReplayState.CANCELLED,
+         ReplayState.QUEUED}  # a person was quicker than the run's pause
     ),
-    ReplayState.WAITING: frozenset({ReplayState.QUEUED, ReplayState.CANCELLED}),
-    ReplayState.FAILED: frozenset({ReplayState.QUEUED}),
+    # It is running again where its worker died after it had asked, and the run is retried.
+    ReplayState.WAITING: frozenset({ReplayState.QUEUED, ReplayState.CANCELLED, ReplayState.RUNNING}),
+    ReplayState.FAILED: frozenset({ReplayState.QUEUED, ReplayState.RUNNING}),
     ReplayState.CANCELLED: frozenset({ReplayState.QUEUED}),
     ReplayState.FINISHED: frozenset(),
-}
+}  # fmt: skip
+RESUMABLE = frozenset({ReplayState.FAILED, ReplayState.CANCELLED})
 
 
 class Replay(models.Model):

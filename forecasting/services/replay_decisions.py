@@ -11,12 +11,12 @@ from django.db import transaction
 from forecasting.errors import WrongRequest
 from forecasting.errors_promotion import DecisionCodeUnknown
 from forecasting.errors_replay import OrderEditWrong, OwnReplay, ReplayQuestionClosed, ReplayQuestionUnknown
-from forecasting.models import OrderCode, ReplayDecision, ReplayDecisionState, ReplayState
+from forecasting.models import OrderCode, Replay, ReplayDecision, ReplayDecisionState, ReplayState
 from forecasting.models.promotion import APPROVAL_CODES, REJECTION_CODES
 from forecasting.models.replay import ReplayQuestion
 from forecasting.services.decision_clock import decision_time
 from forecasting.services.policy import clean_reason
-from forecasting.services.replay_request import locked, queue
+from forecasting.services.replay_request import live_run, locked, queue
 from ledger.services.audit import actor_name, record
 from tenants.errors import RoleRequired
 from tenants.roles import Role, require_role
@@ -42,23 +42,31 @@ def decide_in_replay(
     if reviewer is None:
         raise RoleRequired(actor_name(actor), (Role.REVIEWER.value,))
     require_role(reviewer, Role.REVIEWER)
-    row = _locked(decision_id)
+    replay, row = _locked(decision_id)
     if reviewer.pk == row.asked_by_id or reviewer.get_username().casefold() == row.asked_by_name.casefold():
         raise OwnReplay(reviewer.get_username(), row.replay_id)
     said = clean_reason(reason, "decide in this replay")
     changed = _checked(row, verdict, code, edits or {})
-    if row.state != ReplayDecisionState.PENDING or row.replay.state != ReplayState.WAITING:
+    if row.state != ReplayDecisionState.PENDING or replay.state not in (ReplayState.WAITING, ReplayState.RUNNING):
         raise ReplayQuestionClosed(row.pk, row.get_state_display().lower(), row.decided_by_name)
     row.state, row.code, row.reason, row.edits = verdict, code, said, changed
     row.decided_by, row.decided_by_name, row.decided_at = reviewer, reviewer.get_username(), decision_time()
     row.save()
-    replay = locked(row.replay_id)
-    replay.state = ReplayState.QUEUED
-    replay.save(update_fields=["state"])
     facts = {"replay": replay.pk, "kind": row.kind, "day": row.day, "verdict": verdict, "code": code, "reason": said}
     record(event="replay.decided", actor=reviewer, subject=row, data={**facts, "edits": changed})
-    queue(replay, replay.created_by)
+    _go_on(replay)
     return row
+
+
+def _go_on(replay: Replay) -> None:
+    """Queue the rest of the locked replay, unless a run is still there for it: the one that asked, about to end, hands
+    over when it does; one that is at work again finds the answer by itself."""
+    if replay.state != ReplayState.WAITING:
+        return
+    replay.state = ReplayState.QUEUED
+    replay.save(update_fields=["state"])
+    if live_run(replay) is None:
+        queue(replay, replay.created_by)
 
 
 def codes_for(kind: str, verdict: str) -> tuple[str, ...]:
@@ -69,12 +77,15 @@ def codes_for(kind: str, verdict: str) -> tuple[str, ...]:
     return tuple(str(code) for code in known)
 
 
-def _locked(decision_id: int) -> ReplayDecision:
-    rows = ReplayDecision.objects.select_for_update(of=("self",)).select_related("replay__created_by")
-    row = rows.filter(pk=decision_id).first()
-    if row is None:
+def _locked(decision_id: int) -> tuple[Replay, ReplayDecision]:
+    """The replay and its question under lock, in the order in which a run that asks and a cancellation lock them."""
+    replay_id = ReplayDecision.objects.filter(pk=decision_id).values_list("replay_id", flat=True).first()
+    if replay_id is None:
         raise ReplayQuestionUnknown(decision_id)
-    return row
+    replay = locked(replay_id)
+    row = ReplayDecision.objects.select_for_update(of=("self",)).get(pk=decision_id)
+    row.replay = replay
+    return replay, row
 
 
 def _checked(row: ReplayDecision, verdict: str, code: str, edits: Mapping[str, float]) -> dict[str, float]:

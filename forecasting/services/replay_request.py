@@ -21,6 +21,7 @@ from forecasting.errors_replay import (
     ReplayUnknown,
 )
 from forecasting.models import REPLAY_TRANSITIONS, Replay, ReplayDecision, ReplayDecisionState, ReplayState
+from forecasting.models.replay import RESUMABLE
 from forecasting.services.chain_steps import check_may_start
 from forecasting.services.data_profile import active_profile
 from forecasting.services.policy import active_policy, body_of, clean_reason
@@ -180,7 +181,7 @@ def resume_replay(*, replay_id: int, actor: AbstractBaseUser | None) -> Replay:
 def reopened(replay_id: int, actor: AbstractBaseUser | None) -> Replay:
     """The locked replay, ready to be worked on again. Raises ReplayUnknown, ReplayNotResumable."""
     replay = locked(replay_id)
-    if ReplayState.QUEUED not in REPLAY_TRANSITIONS[replay.state] or replay.state == ReplayState.WAITING:
+    if replay.state not in RESUMABLE:
         raise ReplayNotResumable(replay.pk, replay.get_state_display().lower())
     replay.state, replay.error = ReplayState.QUEUED, ""
     replay.save(update_fields=["state", "error"])
@@ -195,20 +196,47 @@ def cancel_replay(*, replay_id: int, actor: AbstractBaseUser | None) -> Replay:
     Needs analyst or tenant_admin, or None for the system. Raises RoleRequired, ReplayUnknown, ReplayNotCancellable.
     """
     check_may_start(actor)
-    replay = locked(replay_id)
-    if replay.state not in (ReplayState.QUEUED, ReplayState.RUNNING, ReplayState.WAITING):
+    replay, live = _locked_with_run(replay_id)
+    if ReplayState.CANCELLED not in REPLAY_TRANSITIONS[replay.state]:
         raise ReplayNotCancellable(replay.pk, replay.get_state_display().lower())
-    live = Run.objects.filter(kind=REPLAY, scope=scope_of(replay), state__in=LIVE_STATES).first()
     record(event="replay.cancelled", actor=actor, subject=replay, data={"step": replay.step})
     if live is not None:
         runs.cancel(run_id=live.pk, actor=None)  # permission was asked above; the run's end is told to the replay
     else:
-        ReplayDecision.objects.filter(replay=replay, state=ReplayDecisionState.PENDING).update(
-            state=ReplayDecisionState.LAPSED
-        )
-        replay.state = ReplayState.CANCELLED
-        replay.save(update_fields=["state"])
+        stop(replay, ReplayState.CANCELLED)
     return Replay.objects.get(pk=replay.pk)
+
+
+def stop(replay: Replay, state: ReplayState, error: str = "") -> None:
+    """The locked replay failed or was cancelled: nothing is asked any more. What lapses is asked again on resuming."""
+    ReplayDecision.objects.filter(replay=replay, state=ReplayDecisionState.PENDING).update(
+        state=ReplayDecisionState.LAPSED
+    )
+    replay.state, replay.error = state, error
+    replay.save(update_fields=["state", "error"])
+
+
+def live_run(replay: Replay) -> Run | None:
+    """The run that works on the replay, or will."""
+    return Run.objects.filter(kind=REPLAY, scope=scope_of(replay), state__in=LIVE_STATES).first()
+
+
+def _locked_with_run(replay_id: int) -> tuple[Replay, Run | None]:
+    """The replay and its live run under lock, the run first, as a run at work locks them: else two could wait for each
+    other. Raises ReplayUnknown.
+    """
+    replay = Replay.objects.filter(pk=replay_id).first()
+    while replay is not None:
+        live = live_run(replay)
+        held = transaction.savepoint()
+        if live is not None:
+            Run.objects.select_for_update().get(pk=live.pk)
+        replay, now = locked(replay_id), live_run(replay)
+        if now == live:
+            transaction.savepoint_commit(held)
+            return replay, now
+        transaction.savepoint_rollback(held)  # another run came or went meanwhile; this lets go of both locks
+    raise ReplayUnknown(replay_id)
 
 
 def locked(replay_id: int) -> Replay:

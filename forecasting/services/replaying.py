@@ -22,13 +22,13 @@ from forecasting.engine.replay.store import Store
 from forecasting.engine.replay.walk import Walk
 from forecasting.engine.types import TrainingWindow
 from forecasting.errors_replay import ReplayDataChanged, ReplayGrainChanged
-from forecasting.models import Replay, ReplayDay, ReplayDecision, ReplayDecisionState, ReplayState
+from forecasting.models import REPLAY_TRANSITIONS, Replay, ReplayDay, ReplayDecision, ReplayDecisionState, ReplayState
 from forecasting.models.replay import DECIDED
 from forecasting.services.data_profile import DataProfile, active_profile
 from forecasting.services.engine_errors import engine_errors
 from forecasting.services.loading import LoadedRows, load_rows
 from forecasting.services.pool import training_pool
-from forecasting.services.replay_request import REPLAY, locked, reopened, scope_of
+from forecasting.services.replay_request import REPLAY, locked, queue, reopened, scope_of, stop
 from forecasting.services.windows import plan_window
 from integrations.services.artifacts import keep_artifacts
 from ledger import execution
@@ -98,15 +98,21 @@ def replay_inline(
 
 
 def ended(run: Run) -> None:
-    """A run that failed or was cancelled takes its replay with it; it can be resumed."""
-    if run.state not in (RunState.FAILED, RunState.CANCELLED):
-        return
+    """A run that failed or was cancelled takes its replay with it; it can be resumed.
+
+    One that ended at a question may find it answered: somebody decided between the question and this end. Then it hands
+    the replay on to the next run. Both look under the replay's lock, so that one of them queues it, and only one.
+    """
     replay = Replay.objects.select_for_update(of=("self",)).filter(pk=run.inputs.get("replay")).first()
-    if replay is None or replay.state not in (ReplayState.QUEUED, ReplayState.RUNNING):
+    if replay is None:
         return
-    replay.state = ReplayState.FAILED if run.state == RunState.FAILED else ReplayState.CANCELLED
-    replay.error = run.error
-    replay.save(update_fields=["state", "error"])
+    told = run.state == RunState.CANCELLED or run.cancel_requested_at is not None  # also after its last look
+    if run.state == RunState.FAILED and ReplayState.FAILED in REPLAY_TRANSITIONS[replay.state]:
+        stop(replay, ReplayState.FAILED, run.error)
+    elif told and ReplayState.CANCELLED in REPLAY_TRANSITIONS[replay.state]:
+        stop(replay, ReplayState.CANCELLED, run.error)
+    elif run.state == RunState.SUCCEEDED and replay.state == ReplayState.QUEUED:
+        queue(replay, replay.created_by)
 
 
 def folder_of(replay: Replay) -> Path:
@@ -212,6 +218,10 @@ def _pause(ctx: RunContext, replay: Replay, question: Question) -> dict[str, Any
             "asked_by_name": replay.created_by_name,
         },
     )
+    if row.state in DECIDED:  # while this attempt, which does after a lost one, was on its way to the same question
+        replay.state = ReplayState.QUEUED
+        replay.save(update_fields=["state"])
+        return {"replay": replay.pk, "decided": row.pk, "day": question.day.isoformat(), "kind": question.kind}
     if row.state == ReplayDecisionState.LAPSED:  # of a replay that was cancelled while it waited
         row.state = ReplayDecisionState.PENDING
         row.save(update_fields=["state"])
