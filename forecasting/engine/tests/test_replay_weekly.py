@@ -99,7 +99,8 @@ def test_weekly_walk__later_weeks_poisoned__no_line_before_changes(walked: Walk,
 
 
 def test_weekly_walk__row_that_comes_in_the_midst_of_a_week__known_at_its_end(tmp_path: Path) -> None:
-    frame = demand().assign(arrived=pd.NaT)
+    frame = demand()
+    frame["arrived"] = pd.NaT
     week = pd.Timestamp(BARE.day(0))
     mark = (frame["ds"] == week) & (frame["unique_id"] == 3)
     frame.loc[mark, "arrived"] = week + pd.Timedelta(days=9)  # two days into the week after the next
