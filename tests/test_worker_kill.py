@@ -38,6 +38,7 @@ def environment() -> dict[str, str]:
         "FORECOURT_RUN_LOST_AFTER_SECONDS": "2",
         "FORECOURT_WORKERS": "1",
         "FORECOURT_STOP_SECONDS": "3",
+        "FORECOURT_SCHEDULES": "off",  # the tenants of other tests are left alone, whatever is due at this hour
     }
     if settings.ENV.database_url:
         variables["DATABASE_URL"] = urlunsplit(urlsplit(settings.ENV.database_url)._replace(path=f"/{name}"))

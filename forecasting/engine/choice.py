@@ -21,6 +21,8 @@ SURE = 0.05
 """One mixture for all is taken unless the best single is clearly better: the mixture has to beat it with at least this
 probability (bootstrap over series and origins). Which of two near equals is best changes from origin to origin, and
 their mixture does not care; where no other family is nearly as good, the mixture is the single."""
+OTHERS_SURE = 0.90
+"""A mixture of others, where the best single declined too many rows to take part, has to be clearly better than it."""
 CLASS_SURE = 0.90
 """Weights of its own have to beat what the others have with this one, and by `JOIN`: there are several tries."""
 MIN_CLASS_ROWS = 200
@@ -63,7 +65,8 @@ class Study:
             return Chosen(single, f"{name} is the best alone; whether an ensemble is better takes a second origin")
         base = SINGLE
         errors = self._crossed(known, ANY_CLASS, SINGLE), self._crossed(known, ANY_CLASS, MIXTURE)
-        if self._sure(rows, *errors) >= SURE:
+        takes_part = bool(self._fit(known, ANY_CLASS, MIXTURE)[alone > 0].any())
+        if self._sure(rows, *errors) >= (SURE if takes_part else OTHERS_SURE):
             base = MIXTURE
         kinds = self._kinds(known, base)
         shares = self._with_classes(known, base, kinds)

@@ -16,16 +16,13 @@ def standings(judge: Judge) -> list[Standing]:
 def statement(found: Sequence[Standing]) -> str:
     """The canonical statement: the only readiness claim that a page may make."""
     of = {level: [one for one in found if one.level is level] for level in Level}
-    proven, built = len(of[Level.PILOT_VALIDATED]), len(of[Level.IMPLEMENTED])
+    proven = len(of[Level.PILOT_VALIDATED])
     counted = f"{proven} of {len(found)} capabilities are pilot validated"
     if proven == len(found):
         return f"Forecourt is production-ready: all {len(found)} capabilities are pilot validated."
-    if built:
-        counted += f", {_names(of[Level.IMPLEMENTED])} {'is' if built == 1 else 'are'} implemented"
-    if of[Level.PARTIAL]:
-        counted += f", {_names(of[Level.PARTIAL])} {'is' if len(of[Level.PARTIAL]) == 1 else 'are'} partial"
-    if of[Level.BLOCKED]:
-        counted += f", {_names(of[Level.BLOCKED])} {'is' if len(of[Level.BLOCKED]) == 1 else 'are'} blocked"
+    for level in (Level.IMPLEMENTED, Level.PARTIAL, Level.BLOCKED):
+        if of[level]:
+            counted += f"; {_names(of[level])} {'is' if len(of[level]) == 1 else 'are'} {level.value}"
     if of[Level.PARTIAL]:
         return f"Forecourt is not ready for a pilot: {counted}."
     return f"Forecourt is ready for a supervised pilot, not production-ready: {counted}."
@@ -51,5 +48,5 @@ def board_body(found: Sequence[Standing]) -> dict[str, Any]:
 
 
 def _names(found: Sequence[Standing]) -> str:
-    titles = [one.capability.title for one in found]
+    titles = [f'"{one.capability.title}"' for one in found]
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"

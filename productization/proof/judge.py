@@ -122,14 +122,14 @@ def _status(findings: tuple[tuple[Evidence, Finding], ...], held: str | None) ->
     if not findings:
         return Status.OPEN, "No evidence is declared."
     stopped = [finding.reason for _, finding in findings if finding.state is State.BLOCKED]
-    lacking = [
-        f"{piece.ref}: {finding.reason}"
+    lacking = {
+        piece.ref: finding.reason
         for piece, finding in findings
         if not finding.holds and finding.state is not State.BLOCKED
-    ]
+    }
     if stopped:
-        also = f" Besides, {len(lacking)} more piece(s) do not hold." if lacking else ""
+        also = f" Besides, this does not hold: {', '.join(lacking)}." if lacking else ""
         return Status.BLOCKED, " ".join(stopped) + also
     if lacking:
-        return Status.IN_PROGRESS, " ".join(lacking)
+        return Status.IN_PROGRESS, " ".join(f"{ref}: {reason}" for ref, reason in lacking.items())
     return Status.DONE, f"All {len(findings)} pieces of evidence hold."

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forecasting.engine.backtest import Backtest
@@ -52,6 +52,7 @@ def test_weights__any_backtest__convex_in_twentieths_and_inside_of_the_members(s
     assert (yhat >= np.nanmin(members, axis=1) - 1e-9).all() and (yhat <= np.nanmax(members, axis=1) + 1e-9).all()
 
 
+@example(1780, True)  # the best single misses a series, so that it is not in the mixture
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=15, deadline=None)
 def test_choice__any_backtest__never_far_worse_than_the_best_single_on_the_origins_it_saw(seed: int, declines: bool):
