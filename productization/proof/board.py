@@ -48,5 +48,5 @@ def board_body(found: Sequence[Standing]) -> dict[str, Any]:
 
 
 def _names(found: Sequence[Standing]) -> str:
-    titles = [f'"{one.capability.title}"' for one in found]
+    titles = [f"“{one.capability.title}”" for one in found]
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"

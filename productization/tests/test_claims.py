@@ -118,11 +118,11 @@ V, F, B = State.VERIFIED, State.FAILED, State.BLOCKED
     ("built", "pilot", "level", "says"),
     [
         ([V, V], [V, V], Level.PILOT_VALIDATED, "is production-ready: all 1"),
-        ([V, V], [V, F], Level.IMPLEMENTED, '0 of 1 capabilities are pilot validated; "Replay" is implemented'),
+        ([V, V], [V, F], Level.IMPLEMENTED, "0 of 1 capabilities are pilot validated; “Replay” is implemented"),
         ([V], [], Level.IMPLEMENTED, "ready for a supervised pilot, not production-ready"),
         ([V, F], [V], Level.PARTIAL, "not ready for a pilot"),
-        ([F], [], Level.PARTIAL, "Replay is partial"),
-        ([V], [B], Level.BLOCKED, "Replay is blocked"),
+        ([F], [], Level.PARTIAL, "“Replay” is partial"),
+        ([V], [B], Level.BLOCKED, "“Replay” is blocked"),
         ([B], [V], Level.BLOCKED, "not production-ready"),
     ],
 )
