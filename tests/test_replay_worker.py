@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 
 from forecasting.models import Replay, ReplayState
-from forecasting.services.replay_request import make_replay, start_replay
+from forecasting.services.replay_request import REPLAY, make_replay, start_replay
 from forecasting.services.replaying import folder_of, replay_inline
 from forecasting.tests.replay_world import ask, easy_policy, hashes, make_noisy
 from ledger.models import AuditEvent, Run, RunState
@@ -45,15 +45,15 @@ def test_replay__worker_killed_on_the_way__goes_on_from_its_checkpoint_to_the_sa
     start_worker()
 
     def run() -> Run:
-        return Run.objects.get(pk=Replay.objects.get(pk=replay.pk).run_id)
+        return Run.objects.get(kind=REPLAY)
 
-    assert _wait(lambda: Replay.objects.get(pk=replay.pk).step >= WALKED), (run().state, run().error)
+    assert _wait(lambda: Replay.objects.get(pk=replay.pk).step >= WALKED, 150), (run().state, run().error)
     os.kill(int(run().worker.rpartition(":")[2]), signal.SIGKILL)
     before = written_by(replay)
     assert max(before) < DAYS - 1, "the kill has to come before the last day"
     assert any((folder_of(replay) / "state").iterdir()), "a killed walk leaves its checkpoint"
 
-    assert _wait(lambda: run().state == RunState.SUCCEEDED), (run().state, run().error)
+    assert _wait(lambda: run().state == RunState.SUCCEEDED, 150), (run().state, run().error)
     assert [one["outcome"] for one in run().attempts_log] == ["lost", "succeeded"] and run().attempt == 2
     events = AuditEvent.objects.filter(subject_id=str(run().pk)).order_by("sequence").values_list("event", flat=True)
     assert list(events) == ["run.queued", "run.lost", "run.retried", "run.succeeded"]

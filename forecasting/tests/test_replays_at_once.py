@@ -33,7 +33,8 @@ Answers = list[Any]
 
 def at_once(schema_name: str, *acts: Callable[[], Any]) -> Answers:
     """Each act in a thread with a connection of its own, all let go in the same moment; what each gave or raised."""
-    gate, answers = threading.Barrier(len(acts)), [None] * len(acts)
+    gate = threading.Barrier(len(acts))
+    answers: Answers = [None] * len(acts)
 
     def do(place: int, act: Callable[[], Any]) -> None:
         tenant_connection.set_schema(schema_name)
@@ -86,7 +87,7 @@ def test_replays__of_one_tenant_and_of_another__at_work_in_the_same_moment__each
         with tenant_context(tenant):
             calls.append((tenant.schema_name, str(Replay.objects.get(pk=replay.pk).run_id)))
     with together(3):
-        states = at_once("public", *[lambda call=call: execute(*call) for call in calls])  # type: ignore[misc]
+        states = at_once("public", *[lambda call=call: execute(*call) for call in calls])
     assert states == [RunState.SUCCEEDED] * 3
     found = {}
     for tenant, replay in work:
