@@ -47,7 +47,8 @@ def test_drill__worker_killed_in_a_step__is_retried_from_there_and_passes(
     tried = {one["kind"]: one["attempts"] for one in made.report["steps"]}
     assert list(tried) == list(drill.STEPS) and sum(tried.values()) == len(drill.STEPS) + 1
 
-    # The drill's row is written by a step that is still at work. The command finds the worker and waits for the next one.
+    # The drill's row is written by a step that is still at work. The command finds the worker and waits for the
+    # next one.
     assert _wait(lambda: not Run.objects.filter(state__in=LIVE_STATES).exists())
     call_command("rollback_drill", throwaway.schema_name, "--report", str(tmp_path), "--json", str(tmp_path / "d.json"))
     (report,) = tmp_path.glob("ROLLBACK_DRILL_REPORT_*.md")
