@@ -245,12 +245,13 @@ def evaluate_beside(
 
 
 def evaluate_backtest(
-    facts: Facts, spec: ModelSpec, result: Backtest, *, nodes: NodeBacktest | None = None
+    facts: Facts, spec: ModelSpec, result: Backtest, *, nodes: NodeBacktest | None = None, levels: bool = True
 ) -> Evaluation:
     """The evaluation of a spec whose families are all in the backtest; fits nothing.
 
     nodes: for a spec that reconciles by MinT, the nodes' own forecasts at the same origins; without them the levels
-    above the series are sums of the series' forecasts, here and in what is fitted with this evaluation.
+    above the series are sums of the series' forecasts, here and in what is fitted with this evaluation. levels: whether
+    their intervals are calibrated, too.
     """
     classes = facts.classes
     frame = result.frame[["unique_id", "origin", "ds", "h", "y", "censored"]]
@@ -273,8 +274,10 @@ def evaluate_backtest(
         week_steps=week,
     )
     # A closed day is known to have sold nothing: a sum with it is known.
-    known = frame.assign(closed=result.frame["closed"])
-    hierarchy = Hierarchy.fit(known, facts.static, week_steps=week, variances=variances)
+    hierarchy = None
+    if levels:
+        known = frame.assign(closed=result.frame["closed"])
+        hierarchy = Hierarchy.fit(known, facts.static, week_steps=week, variances=variances)
     return Evaluation(result, frame, calibration, scores, hierarchy)
 
 

@@ -12,7 +12,7 @@ from forecasting.engine.replay.judging import gate, guard, promise_of
 from forecasting.engine.replay.knowledge import Knowledge, panel_sha256
 from forecasting.engine.replay.lanes import GATES, GOVERNED, Lane
 from forecasting.engine.replay.state import State
-from forecasting.engine.replay.store import Store
+from forecasting.engine.replay.store import Store, model_key
 from forecasting.engine.replay.training import Training, train_on
 from forecasting.engine.types import ModelSpec
 
@@ -62,7 +62,7 @@ def make_offer(
 
 def _kept(training: Training, spec: ModelSpec, step: int, store: Store, *, promise: bool = True) -> dict[str, Any]:
     """Keep the serving fit of a spec; its key and facts."""
-    key = f"{step + 1:04d}-{spec.sha256[:16]}"
+    key = model_key(step, spec.sha256)
     model: FittedModel = training.serving(spec)
     store.keep_model(key, model)
     told = {"model": key, "spec": spec.to_json(), "sha": spec.sha256, "label": spec.label}

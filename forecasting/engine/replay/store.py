@@ -7,11 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from forecasting.engine.families import Fitted
 from forecasting.engine.fitted import FittedModel
 from forecasting.engine.types import canonical_json
 
@@ -25,6 +27,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._loaded: dict[str, FittedModel] = {}
+        self._shared: dict[str, dict[tuple[int, str], Fitted]] = {}
         for name in (MODELS, STATE, LINES):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -39,9 +42,19 @@ class Store:
         self._loaded.pop(key, None)
 
     def model(self, key: str) -> FittedModel:
-        """The model of that key, verified. Raises ArtifactCorrupt."""
+        """The model of that key, verified. Raises ArtifactCorrupt.
+
+        Keys that begin with the same training name specs over the same fits: in memory each of these is there once, so
+        that who remembers its forecast makes it once.
+        """
         if key not in self._loaded:
-            self._loaded[key] = FittedModel.load(self.folder / MODELS / key)
+            model = FittedModel.load(self.folder / MODELS / key)
+            fits = self._shared.setdefault(_training(key), {})
+            segments = tuple(
+                replace(one, parts={name: fits.setdefault((number, name), part) for name, part in one.parts.items()})
+                for number, one in enumerate(model.segments)
+            )
+            self._loaded[key] = replace(model, segments=segments)
         return self._loaded[key]
 
     def drop_models(self, keep: Iterable[str]) -> None:
@@ -51,6 +64,8 @@ class Store:
             if place.name not in wanted:
                 shutil.rmtree(place, ignore_errors=True)
         self._loaded = {key: model for key, model in self._loaded.items() if key in wanted}
+        trainings = {_training(key) for key in self._loaded}
+        self._shared = {training: fits for training, fits in self._shared.items() if training in trainings}
 
     # --- checkpoints ---
     def save(self, number: int, text: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -90,6 +105,15 @@ class Store:
 
     def _files(self) -> list[Path]:
         return sorted(one for one in (self.folder / LINES).iterdir() if one.suffix == ".json")
+
+
+def model_key(step: int, spec_sha256: str) -> str:
+    """Names the serving fit of a spec in the training of a step."""
+    return f"{step + 1:04d}-{spec_sha256[:16]}"
+
+
+def _training(key: str) -> str:
+    return key.partition("-")[0]
 
 
 def _fresh(place: Path) -> Path:

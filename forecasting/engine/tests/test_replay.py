@@ -19,6 +19,8 @@ from forecasting.engine.replay.knowledge import Knowledge
 from forecasting.engine.replay.lanes import ALWAYS, GOVERNED, NAIVE, NEVER, PERFECT
 from forecasting.engine.replay.outcome import Outcome
 from forecasting.engine.replay.review import Decision, Paused, by_key
+from forecasting.engine.replay.state import DECIDE
+from forecasting.engine.replay.store import model_key
 from forecasting.engine.replay.walk import Walk
 from forecasting.engine.tests import replay_ground as ground
 from forecasting.engine.tests.replay_ground import (
@@ -190,6 +192,23 @@ def test_walk__series_that_begins_and_one_that_ends__counted_from_their_first_or
     lane = made.state.lanes[GOVERNED]
     place = int(np.searchsorted(made.knowledge.sheet.ids, 1))
     assert lane.begun.all() and lane.stock[place] > 0  # what was ordered for the one that ended stays on the shelf
+
+
+def test_store__models_of_one_training__hold_the_same_fits_and_those_of_another_do_not(tmp_path: Path) -> None:
+    made = walk(tmp_path)
+    while made.state.phase != DECIDE:
+        made.advance()
+    keys = sorted(path.name for path in (tmp_path / "models").iterdir())
+    assert len(keys) > 1 and {key.partition("-")[0] for key in keys} == {"0000"}
+    models = [made.store.model(key) for key in keys]
+    naive = [model.segments[0].parts["seasonal_naive"] for model in models]
+    assert all(part is naive[0] for part in naive)
+    made.store.keep_model(model_key(3, "f" * 64), models[0])
+    later = made.store.model(model_key(3, "f" * 64))
+    assert later.segments[0].parts["seasonal_naive"] is not naive[0]
+    made.store.drop_models(keys[:1])
+    assert made.store.model(keys[0]) is models[0]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == keys[:1]
 
 
 def test_walk__stock__nothing_is_lost_or_made(walked: Walk) -> None:
