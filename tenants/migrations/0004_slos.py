@@ -33,6 +33,8 @@ class Migration(migrations.Migration):
                 ('bad_tenants', models.JSONField(blank=True, default=list, help_text='Schemas that missed it, at most 100.')),
             ],
             options={
+                'verbose_name': 'measurement of a service level',
+                'verbose_name_plural': 'service levels',
                 'ordering': ['-slot', 'slo'],
                 'constraints': [models.UniqueConstraint(fields=('slo', 'slot'), name='tenants_slo_sample_once'), models.CheckConstraint(condition=models.Q(('good__lte', models.F('total'))), name='tenants_slo_sample_share')],
             },

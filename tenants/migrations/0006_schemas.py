@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                 ('checked_at', models.DateTimeField(auto_now=True)),
             ],
             options={
+                'verbose_name': 'schema',
                 'ordering': ['schema_name'],
             },
         ),

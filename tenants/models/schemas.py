@@ -67,6 +67,7 @@ class SchemaState(models.Model):
 
     class Meta:
         ordering = ["schema_name"]
+        verbose_name = "schema"
 
     def __str__(self) -> str:
         return f"{self.schema_name}: {self.get_standing_display()}"

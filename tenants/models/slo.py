@@ -16,6 +16,8 @@ class SloSample(models.Model):
 
     class Meta:
         ordering = ["-slot", "slo"]
+        verbose_name = "measurement of a service level"
+        verbose_name_plural = "service levels"
         constraints = [
             models.UniqueConstraint(fields=["slo", "slot"], name="tenants_slo_sample_once"),
             models.CheckConstraint(condition=models.Q(good__lte=models.F("total")), name="tenants_slo_sample_share"),
