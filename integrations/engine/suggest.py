@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from integrations.engine.chunks import MAX_COLUMNS
 from integrations.engine.column_fit import Facts, Fit, fit, speaks_of_returns
@@ -165,6 +164,8 @@ def _assign(columns: list[_Column], fields: tuple[str, ...]) -> dict[int, str]:
             if claim is not None and claim.score >= 0.3 and claim.score >= blocked:
                 # The required fields come first; a little more for the earlier of two columns that are equally good.
                 scores[at, to] = claim.score + (0.15 if field in REQUIRED_FIELDS else 0) - 1e-6 * at
+    from scipy.optimize import linear_sum_assignment  # half a second, for those who suggest alone
+
     places = linear_sum_assignment(scores, maximize=True)
     return {int(at): fields[int(to)] for at, to in zip(*places, strict=True) if scores[at, to] > 0}
 
