@@ -96,14 +96,12 @@ def test_fleet_page__a_thousand_tenants__at_most_ten_queries(staff: Client) -> N
         Heartbeat(schema_name=name, champion="v1", slo_critical=number % 2) for number, name in enumerate(names)
     )
     staff.get(reverse("admin:index", urlconf=PLATFORM))
-    with CaptureQueriesContext(
-        django_connection,
-    ) as captured:
-        page = staff.get(reverse("admin:index", urlconf=PLATFORM) + "?slo=critical&sort=oldest")
-    text = page.content.decode()
+    for words, most in (("?sort=oldest", 10), ("?slo=critical&sort=oldest", 11)):  # how many a filter leaves is counted
+        with CaptureQueriesContext(django_connection) as captured:
+            text = staff.get(reverse("admin:index", urlconf=PLATFORM) + words).content.decode()
+        asked = [one["sql"] for one in captured.captured_queries if not one["sql"].startswith("SET search_path")]
+        assert len(asked) <= most, asked  # two of them are the session's and the person's
     assert "shop_0001" in text and "shop_0002" not in text and "Page 1 of 10" in text
-    asked = [one["sql"] for one in captured.captured_queries if not one["sql"].startswith("SET search_path")]
-    assert len(asked) <= 12, asked  # two of them are the session's and the person's
 
 
 def act(client: Client, **data: object) -> str:

@@ -42,7 +42,8 @@ def main(quick: bool) -> None:
     ]  # fmt: skip
     part.text = [
         f"`{KIND}` in every tenant: a run with its audit event in the tenant's schema, a message for the workers, and "
-        "the dispatch's entry, committed tenant by tenant, so that one tenant's failure is its own."
+        "the dispatch's entry, a hundred tenants to a transaction; where one of them has trouble they are taken one by "
+        "one, so that its failure is its own."
     ]
     part.keep(complete=True)
 

@@ -56,37 +56,45 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if chosen["slo"] == "critical":
         tenants = tenants.filter(**{"slo_critical__gt": 0})  # annotated
     tenants = tenants.order_by(*_ORDERS.get(chosen["sort"], _ORDERS["name"]))
-    sums = Heartbeat.objects.aggregate(
-        pending=Sum("pending_approvals"),
-        incidents=Sum("open_incidents"),
-        late=Count("pk", filter=Q(slo_critical__gt=0)),
-    )
-    statuses = dict(
-        Tenant.objects.exclude(schema_name=get_public_schema_name()).values_list("status").annotate(n=Count("pk"))
-    )
+    whole = _whole()
+    filtered = any(chosen[key] for key in ("q", "tier", "status", "readiness", "slo"))
     waiting = jobs_waiting()
     query = request.GET.copy()
     query.pop("page", None)
-    page = Paginator(tenants, PAGE_SIZE).get_page(request.GET.get("page"))
+    paginator = Paginator(tenants, PAGE_SIZE)
+    if not filtered:
+        paginator.__dict__["count"] = whole["tenants"]  # counted already
     return {
         **context,
-        "page": page,
+        "page": paginator.get_page(request.GET.get("page")),
         "query": query.urlencode(),
         "chosen": chosen,
-        "filtered": any(chosen[key] for key in ("q", "tier", "status", "readiness", "slo")),
+        "filtered": filtered,
         "tiers": TenantTier.choices,
         "statuses": TenantStatus.choices,
         "readiness": READINESS,
-        "tenant_count": sum(statuses.values()),
-        "serving": sum(number for status, number in statuses.items() if status in SERVING),
-        "late": sums["late"],
+        "tenant_count": whole["tenants"],
+        "serving": whole["serving"],
+        "late": whole["late"],
         "waiting": [(queue.value, number) for queue, number in waiting.items()],
         "worker": worker_is_present(),
-        "pending": sums["pending"] or 0,
-        "incidents": sums["incidents"] or 0,
+        "pending": whole["pending"] or 0,
+        "incidents": whole["incidents"] or 0,
         "live_runs": Run.objects.filter(state__in=LIVE_STATES).count(),
         "events": AuditEvent.objects.exclude(event__in=("run.queued", "run.succeeded"))[:8],
         "port": f":{request.get_port()}" if request.get_port() not in ("80", "443") else "",
         **offered_actions(request),
         "may_add": request.user.has_perm("tenants.add_tenant"),
     }
+
+
+def _whole() -> dict[str, Any]:
+    """Sums over every tenant, whatever is shown of them."""
+    found: dict[str, Any] = customers().aggregate(
+        tenants=Count("pk"),
+        serving=Count("pk", filter=Q(status__in=SERVING)),
+        pending=Sum("pending_approvals"),
+        incidents=Sum("open_incidents"),
+        late=Count("pk", filter=Q(slo_critical__gt=0)),
+    )
+    return found

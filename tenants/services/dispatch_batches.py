@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _BATCH = 100
 _FIELDS = Run._meta.concrete_fields
 _RUN = (
-    f"INSERT INTO {{schema}}.ledger_run ({', '.join(quoted(one.column) for one in _FIELDS)}) "  # noqa: S608  # names of columns
+    f"INSERT INTO {{schema}}.ledger_run ({', '.join(quoted(str(one.column)) for one in _FIELDS)}) "  # noqa: S608  # names of columns
     f"VALUES ({', '.join(['%s'] * len(_FIELDS))})"
 )
 _EVENT = (
