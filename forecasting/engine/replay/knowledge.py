@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from forecasting.engine.replay.config import EmptyPartition, ReplayConfig
 from forecasting.engine.types import RegressorSet
 
 NEVER = np.iinfo(np.int32).max
+_KEY = ("unique_id", "ds")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,22 @@ class Knowledge:
         self.whole = given.panel(self._rows, config.end)
         config.require_history(self.whole.first_day, self.whole.last_day)
         self.sheet = self._sheet()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of all that the walk is given: rows, when they came, attributes, plans, and the rules for reading
+        them. A checkpoint is of one of these and no other."""
+        given, ids = self.given, self.whole.ids
+        names = [given.names.get(int(i), "") for i in ids]
+        rules = (given.regressors, given.missing_days, given.grain, given.country, names)
+        digest = hashlib.sha256(repr(rules).encode())
+        for table, order in ((self._rows, _KEY), (given.static, _KEY[:1]), (given.future, _KEY)):
+            if table is not None:
+                own = table.loc[table["unique_id"].isin(ids)]  # a series without demand by then changes nothing
+                own = own.sort_values(list(order), kind="stable", ignore_index=True)
+                digest.update("|".join(map(str, own.columns)).encode())
+                digest.update(pd.util.hash_pandas_object(own, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def late_rows(self) -> int:

@@ -67,6 +67,13 @@ class Store:
         trainings = {_training(key) for key in self._loaded}
         self._shared = {training: fits for training, fits in self._shared.items() if training in trainings}
 
+    def clear(self) -> None:
+        """Forget everything: what was kept is of another walk."""
+        self._loaded, self._shared = {}, {}
+        for name in (STATE, LINES, MODELS):  # checkpoints first: a kill in between must not leave one alone
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / name).mkdir()
+
     # --- checkpoints ---
     def save(self, number: int, text: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Write checkpoint `number`; of those before it, one stays."""

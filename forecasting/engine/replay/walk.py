@@ -29,7 +29,8 @@ GONE = "gone"
 
 
 class Walk:
-    """One replay under way. store: where it is kept; what it finds there it goes on from."""
+    """One replay under way. store: where it is kept; what it finds there of the same data it goes on from, and what is
+    of others it drops."""
 
     def __init__(
         self,
@@ -42,10 +43,13 @@ class Walk:
     ) -> None:
         self.knowledge, self.config, self.store, self.reviewer = knowledge, config, store, reviewer
         self.executor = executor
+        self._of = f"{config.sha256}:{knowledge.sha256}"
         found = store.newest()
-        if found is not None and found[0]["config"] == config.sha256:
+        if found is not None and found[0].get("of") == self._of:
             self.state = State.of_parts(*found)
         else:
+            if found is not None:  # of other data, as where an attribute or a delivery's day was changed meanwhile
+                store.clear()
             self.state = State.begin(config, len(knowledge.sheet.ids))
 
     @property
@@ -77,7 +81,7 @@ class Walk:
             line = self._order()
         state.number += 1
         text, arrays = state.to_parts()
-        self.store.save(state.number, {**text, "config": self.config.sha256}, arrays)
+        self.store.save(state.number, {**text, "of": self._of}, arrays)
         return line
 
     # --- phases ---

@@ -211,6 +211,20 @@ def test_store__models_of_one_training__hold_the_same_fits_and_those_of_another_
     assert [path.name for path in (tmp_path / "models").iterdir()] == keys[:1]
 
 
+def test_walk__other_data_than_the_checkpoint_is_of__begins_anew_and_keeps_nothing_of_it(tmp_path: Path) -> None:
+    config, day = ground.shorter(3), pd.Timestamp(START)
+    frame = demand().assign(arrived=np.datetime64("NaT", "ns"))
+    made = walk(tmp_path / "cut", frame, config)
+    for _ in range(7):
+        made.advance()
+    assert walk(tmp_path / "cut", frame.sample(frac=1.0, random_state=1), config).state.number == 7  # in other order
+    frame.loc[(frame["ds"] == day) & (frame["unique_id"] == 4), "arrived"] = day + pd.Timedelta(days=1)
+    again = walk(tmp_path / "cut", frame, config)
+    assert again.state.number == 0 and not again.store.lines() and not list((tmp_path / "cut" / "models").iterdir())
+    again.run()
+    assert files(ground.outcome(again)) == files(finished(tmp_path / "fresh", frame, config))
+
+
 def test_walk__stock__nothing_is_lost_or_made(walked: Walk) -> None:
     for lane in walked.state.lanes.values():
         assert lane.sums["ordered"] == pytest.approx(lane.sums["sold"] + lane.position.sum())
