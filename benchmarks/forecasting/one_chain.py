@@ -25,6 +25,7 @@ from django_tenants.utils import schema_context
 from benchmarks.memory import PeakShare
 from benchmarks.place import timed  # first: it sets Django up
 from forecasting import selectors
+from forecasting.engine.types import BOTTOM_UP
 from forecasting.models import ForecastSet, ModelVersion
 from forecasting.services import chain
 from forecasting.services.pool import training_pool
@@ -61,7 +62,7 @@ def main(schema: str, families: str, horizon: int, *, memory: bool) -> dict[str,
             "horizon": horizon,
             "segment_series": getattr(settings, "SEGMENT_SERIES", None),
             "searched": version.backtest["families"],
-            "reconciliation": version.spec.body["reconciliation"],
+            "reconciliation": version.spec.body.get("reconciliation", BOTTOM_UP),
             "kept": list(version.spec.body["families"]),
             "origins": version.backtest["origins"],
             "evaluation_window": version.evaluation_window,
