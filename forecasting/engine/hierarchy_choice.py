@@ -66,7 +66,11 @@ def node_backtest(
     return NodeBacktest(tree, family, frame, made.scales)
 
 
-def cross_fitted(frame: pd.DataFrame, nodes: NodeBacktest) -> tuple[pd.Series, Variances]:
+CrossFitted = tuple[pd.Series, Variances]
+"""What `cross_fitted` gives."""
+
+
+def cross_fitted(frame: pd.DataFrame, nodes: NodeBacktest) -> CrossFitted:
     """yhat of each row after MinT, each origin weighed by the errors of the others; and the variances of all origins.
 
     frame: unique_id, origin, ds, h, y, censored, closed, yhat, of two origins or more.

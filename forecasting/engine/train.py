@@ -21,7 +21,7 @@ from forecasting.engine.facts import Facts
 from forecasting.engine.fitted import FittedModel
 from forecasting.engine.fitting import fit
 from forecasting.engine.hierarchy_choice import (
-    NodeBacktest,
+    CrossFitted,
     Reconciliation,
     compare,
     cross_fitted,
@@ -154,9 +154,9 @@ def search(
     source = as_source(data)
     base, result, facts = compared(source, config, progress=progress, executor=executor)
     spec, sweep, reason = choose_spec(result, base, facts.early)
-    spec, evaluation, reconciliation = _choose_reconciliation(
-        source, spec, evaluate_backtest(facts, spec, result), facts, gap=config.gap, executor=executor
-    )
+    reconciliation, levels = _reconciled(source, spec, result, facts, gap=config.gap, executor=executor)
+    spec = replace(spec, reconciliation=reconciliation.chosen)
+    evaluation = evaluate_backtest(facts, spec, result, above=levels)
     return SearchOutcome(
         spec=spec,
         reason=reason,
@@ -169,37 +169,34 @@ def search(
     )
 
 
-def _choose_reconciliation(
+def _reconciled(
     source: PanelSource,
     spec: ModelSpec,
-    bottom_up: Evaluation,
+    result: Backtest,
     facts: Facts,
     *,
     gap: int = 0,
     executor: Executor | None = None,
-) -> tuple[ModelSpec, Evaluation, Reconciliation]:
-    """Bottom-up or MinT for the levels above the series, by the same rolling origins; the evaluation of what it is."""
-    result = bottom_up.backtest
+) -> tuple[Reconciliation, CrossFitted | None]:
+    """Bottom-up or MinT for the levels above the series, by the same rolling origins; and what MinT makes of the
+    forecasts, where it is chosen."""
     if len(source.segments) > 1:
-        return spec, bottom_up, Reconciliation(BOTTOM_UP, SEVERAL_SEGMENTS)
+        return Reconciliation(BOTTOM_UP, SEVERAL_SEGMENTS), None
     panel = source.panel(source.segments[0])
     why_not = why_no_mint(panel, spec.families, result.origins)
     if why_not is not None:
-        return spec, bottom_up, Reconciliation(BOTTOM_UP, why_not)
+        return Reconciliation(BOTTOM_UP, why_not), None
     nodes = node_backtest(panel, spec, result.origins, gap=gap, executor=executor)
-    frame = bottom_up.frame.assign(closed=result.frame["closed"])
-    found = compare(
-        frame,
-        cross_fitted(frame, nodes)[0],
-        nodes,
-        result.scales,
-        seed=spec.seed,
-        week_steps=WEEK_STEPS[spec.grain],
-    )
-    if found.chosen == BOTTOM_UP:
-        return spec, bottom_up, found
-    spec = replace(spec, reconciliation=MINT)
-    return spec, evaluate_backtest(facts, spec, result, nodes=nodes), found
+    frame = _of_series(result, spec, facts).assign(closed=result.frame["closed"])
+    mint = cross_fitted(frame, nodes)
+    found = compare(frame, mint[0], nodes, result.scales, seed=spec.seed, week_steps=WEEK_STEPS[spec.grain])
+    return found, mint if found.chosen == MINT else None
+
+
+def _of_series(result: Backtest, spec: ModelSpec, facts: Facts) -> pd.DataFrame:
+    """The rows of a backtest with what the spec's weights make of the families' forecasts: yhat."""
+    frame = result.frame[["unique_id", "origin", "ds", "h", "y", "censored"]]
+    return frame.join(combine(result.frame, spec.weights, facts.classes))
 
 
 def evaluate(
@@ -236,29 +233,28 @@ def evaluate_beside(
     result, facts, made = backtest_and_facts(
         source, spec, days, gap=gap, executor=executor, progress=progress, beside=beside
     )
-    nodes = None
+    above = None
     if spec.reconciliation == MINT and len(source.segments) == 1:
         panel = source.panel(source.segments[0])
         if why_no_mint(panel, spec.families, days) is None:
             nodes = node_backtest(panel, spec, days, gap=gap, executor=executor)
-    return evaluate_backtest(facts, spec, result, nodes=nodes), made
+            above = cross_fitted(_of_series(result, spec, facts).assign(closed=result.frame["closed"]), nodes)
+    return evaluate_backtest(facts, spec, result, above=above), made
 
 
 def evaluate_backtest(
-    facts: Facts, spec: ModelSpec, result: Backtest, *, nodes: NodeBacktest | None = None, levels: bool = True
+    facts: Facts, spec: ModelSpec, result: Backtest, *, above: CrossFitted | None = None, levels: bool = True
 ) -> Evaluation:
     """The evaluation of a spec whose families are all in the backtest; fits nothing.
 
-    nodes: for a spec that reconciles by MinT, the nodes' own forecasts at the same origins; without them the levels
+    above: for a spec that reconciles by MinT, what that makes of the same origins; without it the levels
     above the series are sums of the series' forecasts, here and in what is fitted with this evaluation. levels: whether
     their intervals are calibrated, too.
     """
     classes = facts.classes
-    frame = result.frame[["unique_id", "origin", "ds", "h", "y", "censored"]]
-    frame = frame.join(combine(result.frame, spec.weights, classes))
-    variances = None
-    if nodes is not None:
-        yhat, variances = cross_fitted(frame.assign(closed=result.frame["closed"]), nodes)
+    frame, variances = _of_series(result, spec, facts), None
+    if above is not None:
+        yhat, variances = above
         frame = frame.assign(yhat=yhat)
     if "seasonal_naive" in result.frame.columns:
         frame = frame.assign(naive=result.frame["seasonal_naive"])
