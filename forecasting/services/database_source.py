@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from forecasting.engine.panel import Panel
 from forecasting.engine.segments import Segment
 from forecasting.engine.types import TrainingWindow
+from forecasting.services.handed_panels import Handed, hand, take_back
 
 if TYPE_CHECKING:
     from forecasting.services.data_profile import DataProfile
@@ -33,6 +34,7 @@ class DatabaseSource:
 
     snapshot: the exported state that every process reads in; None reads over the present connection, in this process
     alone. window: with the fingerprint of that state. ahead: steps after its end for which the known future is read.
+    hands: whether its processes are of this machine, so that a panel of all series can be handed to them; handed: it.
     """
 
     schema: str
@@ -43,6 +45,8 @@ class DatabaseSource:
     profile: DataProfile
     shape: TenantShape
     segments: tuple[Segment, ...]
+    hands: bool = False
+    handed: Handed | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     home: str = field(default_factory=lambda: _here())
 
@@ -81,11 +85,20 @@ class DatabaseSource:
         if panel is not None and (token, known) == (self.token, segment):
             return panel
         _kept.clear()  # before the next one is read: never two at once
-        from forecasting.services.loading import load_segment
+        panel = self._given()
+        if panel is None:
+            from forecasting.services.loading import load_segment
 
-        with _tenant(self):
-            panel = load_segment(self.window, segment.ids, profile=self.profile, shape=self.shape, ahead=self.ahead)
+            with _tenant(self):
+                panel = load_segment(self.window, segment.ids, profile=self.profile, shape=self.shape, ahead=self.ahead)
         _kept["last"] = (self.token, segment, panel)
+        return panel
+
+    def _given(self) -> Panel | None:
+        """The panel that the parent laid down, held against the window like any other."""
+        panel = self.handed.panel() if self.handed is not None and self.home != _here() else None
+        if panel is not None:
+            self.window.check(panel.history)
         return panel
 
     def over(self, segments: Sequence[Segment]) -> DatabaseSource:
@@ -93,8 +106,12 @@ class DatabaseSource:
         return replace(self, segments=tuple(segments), token=uuid.uuid4().hex)
 
     def narrow(self, segment: Segment) -> DatabaseSource:
-        """The same without the list of all series."""
-        return replace(self, segments=(segment,), shape=replace(self.shape, ids=segment.ids))
+        """The same without the list of all series, for a task. Where it is all there is, its panel is read here and
+        handed on: the processes would each read the same."""
+        handed = None
+        if self.hands and len(self.segments) == 1 and self.home == _here():
+            handed = hand(self.token, self.panel(segment))
+        return replace(self, segments=(segment,), shape=replace(self.shape, ids=segment.ids), handed=handed)
 
 
 def _sent(parts: bytes) -> DatabaseSource:
@@ -109,8 +126,9 @@ def _here() -> str:
 
 
 def forget() -> None:
-    """Let go of the panel that this process has kept."""
+    """Let go of the panel that this process has kept, and of those that it handed on."""
     _kept.clear()
+    take_back()
 
 
 def prepare_django() -> None:

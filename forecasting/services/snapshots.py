@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -57,6 +57,7 @@ class DemandSnapshot:
             profile=profile,
             shape=shape,
             segments=plan_segments(shape.ids, settings.SEGMENT_SERIES),
+            hands=isinstance(self.executor, ProcessPoolExecutor),
         )
 
 
