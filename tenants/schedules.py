@@ -97,15 +97,15 @@ class Schedule:
         """When it runs, for people."""
         if self.every is Every.MINUTES:
             return f"every {self.minutes} minutes"
+        within = f", or up to {self.jitter} minutes later" if self.jitter else ""
         if self.every is Every.HOUR:
-            return f"every hour at minute {self.at.minute}"
+            return f"every hour at minute {self.at.minute}{within}"
         days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
         on = {
             Every.DAY: "every day",
             Every.WEEK: f"every {days[(self.day - 1) % 7]}",
             Every.MONTH: f"on day {self.day} of every month",
         }
-        within = f", or up to {self.jitter} minutes later" if self.jitter else ""
         return f"{on[self.every]} at {self.at:%H:%M} of the tenant's time{within}"
 
 
