@@ -46,10 +46,12 @@ def readiness_tables() -> Finding:
     if lacking:
         name, tables = next(iter(lacking.items()))
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        return Finding(State.FAILED, f"{name}{more} lack tables, such as {tables[0]}: run migrate_schemas.")
+        return Finding(State.FAILED, f"{name}{more} lack tables, such as {tables[0]}: run manage.py migrate_fleet.")
     behind = _behind(schemas)
     if behind:
-        return Finding(State.FAILED, f"Not at the newest migration: {', '.join(behind[:5])}. Run migrate_schemas.")
+        return Finding(
+            State.FAILED, f"Not at the newest migration: {', '.join(behind[:5])}. Run manage.py migrate_fleet."
+        )
     return Finding(State.VERIFIED, facts={"schemas": len(schemas)})
 
 

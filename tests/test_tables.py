@@ -21,7 +21,10 @@ def test_tables__a_dropped_table__is_named(alpha: Tenant) -> None:
         cursor.execute("DROP TABLE alpha.forecasting_knownfuture")
     assert missing_tables("alpha", "beta") == {"alpha": ["forecasting_knownfuture"]}
     answer = Client(headers={"host": "127.0.0.1"}).get("/readyz")
-    assert (answer.status_code, answer.content) == (503, b"1 tenant schemas are incomplete: run migrate_schemas\n")
+    assert (answer.status_code, answer.content) == (
+        503,
+        b"1 tenant schemas are incomplete: run manage.py migrate_fleet\n",
+    )
 
 
 def test_tables__public__holds_no_table_of_a_tenant_app(alpha: Tenant) -> None:

@@ -96,11 +96,21 @@ def test_approval__after_its_days__lapses_and_is_refused(alpha: Tenant) -> None:
     assert state_of(request) == RequestState.LAPSED and not ChampionAssignment.objects.exists()
 
 
-def test_approval__incident_opened_since__waits_until_it_is_closed(alpha: Tenant) -> None:
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"open_incidents": 1, "open_sev1": 1}, "1 incident"),
+        ({"slo_critical": 1}, "0 incident.* and 1 SLO"),
+    ],
+)
+def test_approval__operations_broke_since__waits_until_they_are_sound(
+    alpha: Tenant, broken: dict[str, int], words: str
+) -> None:
     request, decider = make_pending_request(), make_person("decider", Role.REVIEWER)
-    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=1, open_sev1=1)
-    with pytest.raises(PromotionNotEligible, match="incident"):
+    Heartbeat.objects.filter(schema_name="alpha").update(**broken)
+    with pytest.raises(PromotionNotEligible, match=words) as refused:
         approve_promotion(request_id=request.pk, actor=decider, reason="Sure")
-    assert state_of(request) == RequestState.PENDING
-    Heartbeat.objects.filter(schema_name="alpha").update(open_incidents=0, open_sev1=0)
+    assert refused.value.failing == ("operations",)
+    assert state_of(request) == RequestState.PENDING and not ChampionAssignment.objects.exists()
+    Heartbeat.objects.filter(schema_name="alpha").update(**dict.fromkeys(broken, 0))
     assert approve_promotion(request_id=request.pk, actor=decider, reason="Sure").version == request.candidate

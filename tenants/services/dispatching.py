@@ -29,7 +29,7 @@ from tenants.services.dispatch_batches import queue_together
 from tenants.services.operators import require_operator
 
 logger = logging.getLogger(__name__)
-_NO_LEDGER = "Its schema is missing or not migrated: run migrate_schemas, then dispatch to it again."
+_NO_LEDGER = "Its schema is missing or not migrated: run manage.py migrate_fleet, then dispatch to it again."
 
 
 def dispatch(

@@ -229,7 +229,7 @@ def test_dispatch__suspended_live_and_broken_tenants__do_not_stop_the_others(alp
         page.status_code == 200
         and "Could not be queued" in text
         and "Still at it" in text
-        and "run migrate_schemas" in text
+        and "run manage.py migrate_fleet" in text
     )
     assert client.get(reverse("admin:tenants_dispatch_changelist", urlconf="config.urls_platform")).status_code == 200
     assert EntryOutcome.FAILED in set(DispatchEntry.objects.values_list("outcome", flat=True))
