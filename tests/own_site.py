@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,10 +59,21 @@ class OwnSite:
 
 
 @contextmanager
-def own_site(folder: Path) -> Iterator[OwnSite]:
-    """Copy the tests' database (its schemas and what is committed) into a server of its own under ``folder``."""
-    data_dir = folder / "data"
-    data_dir.mkdir()
+def own_site() -> Iterator[OwnSite]:
+    """Copy the tests' database (its schemas and what is committed) into a server of its own.
+
+    Not under pytest's folder: whichever pytest starts next closes that to the user that the server runs as.
+    """
+    data_dir = Path(tempfile.mkdtemp(prefix="forecourt-own-"))
+    try:
+        yield _copied(data_dir)
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # down already
+            OwnSite(data_dir).crash()
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _copied(data_dir: Path) -> OwnSite:
     socket = ensure_server(data_dir, create_database=DATABASE)
     given = connection.get_connection_params()
     source = ["--host", given["host"], "--username", given.get("user") or "postgres", "--dbname", given["dbname"]]
@@ -76,4 +89,4 @@ def own_site(folder: Path) -> Iterator[OwnSite]:
     site = OwnSite(data_dir)
     for name in ("secret-key", "credentials-key"):
         shutil.copy(Path(settings.DATA_DIR) / name, data_dir / name)
-    yield site
+    return site

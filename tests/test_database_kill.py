@@ -18,7 +18,7 @@ from tests.test_worker_kill import _wait
 def test_worker__database_stopped_while_jobs_run__nothing_is_lost_or_done_twice(
     tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> None:
-    with django_db_blocker.unblock(), own_site(tmp_path) as site:
+    with django_db_blocker.unblock(), own_site() as site:
         env = {
             **site.env,
             "FORECOURT_RUN_HEARTBEAT_SECONDS": "0.5",

@@ -104,10 +104,8 @@ def test_entry_points__no_database__wait_and_give_up_with_a_word(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("django_db_setup")
-def test_entry_points__wrong_schema_then_the_release__refuse_then_serve(
-    tmp_path: Path, django_db_blocker: DjangoDbBlocker
-) -> None:
-    with django_db_blocker.unblock(), own_site(tmp_path) as site:
+def test_entry_points__wrong_schema_then_the_release__refuse_then_serve(django_db_blocker: DjangoDbBlocker) -> None:
+    with django_db_blocker.unblock(), own_site() as site:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])

@@ -31,7 +31,7 @@ from tests.own_site import own_site
 def test_simulate_incident__all_five__are_found_mended_and_leave_nothing_behind(
     tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> None:
-    with django_db_blocker.unblock(), own_site(tmp_path) as site:
+    with django_db_blocker.unblock(), own_site() as site:
         env = {
             **site.env,
             "FORECOURT_RUN_HEARTBEAT_SECONDS": "0.5",
