@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
             raise
         first = str(error).strip().splitlines()[0]
         sys.stderr.write(
-            f"Database: {first} - run `manage.py migrate_fleet` (or make demo). What was under way was not written.\n"
+            f"Database: {first} - run `manage.py release` (or make demo). What was under way was not written.\n"
         )
         return 2
     except (OperationalError, psycopg.OperationalError) as error:

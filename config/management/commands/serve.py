@@ -72,7 +72,7 @@ def _make_platform() -> None:
     try:
         ensure_platform()
     except DatabaseError as error:
-        raise CommandError("The database is not ready: run `manage.py migrate_fleet` first.") from error
+        raise CommandError("The database is not ready: run `manage.py release` first.") from error
     connection.close()
 
 
