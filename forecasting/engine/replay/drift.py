@@ -12,6 +12,7 @@ from forecasting.engine.replay.config import ReplayConfig
 from forecasting.engine.replay.knowledge import Sheet
 
 _LEAST_SHARE = 1e-4
+_DECIMALS = 9
 
 
 def error_drift(watched: list[list[float]], facts: Mapping[str, Any], config: ReplayConfig) -> Regression:
@@ -45,21 +46,31 @@ def reference(sheet: Sheet, step: int, config: ReplayConfig) -> dict[str, Any]:
 
 
 def input_drift(sheet: Sheet, step: int, before: Mapping[str, Any], config: ReplayConfig) -> list[dict[str, Any]]:
-    """The columns whose last weeks are not distributed as `before`: column, psi, unknown (rise of the share)."""
+    """The columns whose last weeks are not distributed as `before`: column, psi, unknown (rise of the share).
+
+    psi is None where too few values are known for one; that so many are unknown is told all the same. Too few series
+    and steps at all give no verdict.
+    """
     rules, found = config.drift, []
     first = step - config.in_steps(rules.window_days) + 1
     for column, known in sorted(before.items()):
         values = _scaled(sheet, first, step, step, column, config)
         recent = values[np.isfinite(values)]
-        if len(recent) < rules.min_values:
+        psi = _psi(recent, known) if len(recent) >= rules.min_values else None
+        if psi is None and _there(sheet, first, step) < rules.min_values:
             continue
-        now = np.maximum(_shares(recent, np.asarray(known["edges"])), _LEAST_SHARE)
-        then = np.maximum(np.asarray(known["shares"]), _LEAST_SHARE)
-        psi = float(((now - then) * np.log(now / then)).sum())
         rise = _unknown(sheet, first, step, step, column) - float(known["unknown"])
-        if psi > rules.max_psi or rise > rules.max_unknown_rise:
-            found.append({"column": column, "psi": round(psi, 4), "unknown": round(rise, 4)})
+        if (psi is not None and psi > rules.max_psi) or rise > rules.max_unknown_rise:
+            told = None if psi is None else round(psi, 4)
+            found.append({"column": column, "psi": told, "unknown": round(rise, 4)})
     return found
+
+
+def _psi(recent: np.ndarray, before: Mapping[str, Any]) -> float:
+    """Population stability index of the values against the reference's deciles."""
+    now = np.maximum(_shares(recent, np.asarray(before["edges"])), _LEAST_SHARE)
+    then = np.maximum(np.asarray(before["shares"]), _LEAST_SHARE)
+    return float(((now - then) * np.log(now / then)).sum())
 
 
 def _scaled(sheet: Sheet, first: int, last: int, at: int, column: str, config: ReplayConfig) -> np.ndarray:
@@ -70,7 +81,9 @@ def _scaled(sheet: Sheet, first: int, last: int, at: int, column: str, config: R
     counts = np.isfinite(base).sum(axis=0)
     mean = np.divide(np.nansum(base, axis=0), counts, out=np.full(base.shape[1], np.nan), where=counts > 0)
     values = sheet.values(first, last, at=at, column=column)
-    return np.asarray(np.divide(values, mean, out=np.full(values.shape, np.nan), where=mean > 0))
+    scaled = np.divide(values, mean, out=np.full(values.shape, np.nan), where=mean > 0)
+    # A mean over more days may differ in its last bit; a value that stays may not change its decile by that.
+    return np.asarray(np.round(scaled, _DECIMALS))
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -80,7 +93,11 @@ def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def _unknown(sheet: Sheet, first: int, last: int, at: int, column: str) -> float:
     """Share of the values that are not known, among the steps that a series has begun by."""
-    part = slice(max(sheet.row(first), 0), max(sheet.row(last) + 1, 0))
-    there = int(sheet.exists[part].sum())
+    there = _there(sheet, first, last)
     known = int(np.isfinite(sheet.values(first, last, at=at, column=column)).sum())
     return 1.0 - known / there if there else 0.0
+
+
+def _there(sheet: Sheet, first: int, last: int) -> int:
+    """Values that could be known: of each step, the series that have begun by it."""
+    return int(sheet.exists[max(sheet.row(first), 0) : max(sheet.row(last) + 1, 0)].sum())
