@@ -102,9 +102,11 @@ def conspicuous(
     rolled = np.vstack([sums[span - 1 : span], sums[span:] - sums[:-span]])
     whole = np.cumsum(np.isfinite(past), axis=0)
     counted = np.vstack([whole[span - 1 : span], whole[span:] - whole[:-span]]) == span
-    largest = np.where(counted, rolled, -np.inf).max(axis=0)
-    least = np.where(counted, rolled, np.inf).min(axis=0)
-    quiet = np.nan_to_num(past[-config.in_steps(rules.quiet_days) :]).sum(axis=0) == 0
+    largest = np.where(counted, rolled, -np.inf).max(axis=0, initial=-np.inf)
+    least = np.where(counted, rolled, np.inf).min(axis=0, initial=np.inf)
+    lately = past[-config.in_steps(rules.quiet_days) :]
+    seen = np.isfinite(lately).sum(axis=0) * 2 >= len(lately)  # weeks out of stock are not known, and no quiet ones
+    quiet = seen & (np.nan_to_num(lately).sum(axis=0) == 0)
     out = []
     for series in np.flatnonzero(lasting & np.isfinite(level) & np.isfinite(largest)):
         top, low, up_to, amount = largest[series], least[series], level[series], proposed[series]
