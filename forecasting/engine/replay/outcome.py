@@ -53,7 +53,7 @@ def outcome_of(
         "failures": list(state.failures),
         "lanes": lanes,
         "value": _value(lanes),
-        "overrides": _overrides(state, lanes),
+        "overrides": _overrides(state, lines, lanes),
         "strategy": strategy,
         "log_sha256": sha256_text("".join(canonical_json(line) + "\n" for line in lines)),
         "manifest_sha256": sha256_text(canonical_json(manifest)),
@@ -112,20 +112,23 @@ def _value(lanes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _overrides(state: State, lanes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _overrides(
+    state: State, lines: Sequence[Mapping[str, Any]], lanes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """What the reviewer's changes of orders were worth. fva: forecast value added, 1 - error of the changed levels by
     error of the proposed ones, on the lines that were changed and whose demand is known."""
     before, after = state.tally.get("touched.proposed", {}), state.tally.get("touched.governed", {})
     wrong, left = before.get("level_error", 0.0), after.get("level_error", 0.0)
     figures = ("lost_sales_qty", "mean_stock", "cost_stockout", "cost_overstock", "total_cost")
-    changed = sum(1 for one in state.decisions if one["kind"] == "orders" for _ in one["edits"])
+    judged = int(before.get("n", 0))
+    why = "what was proposed met the demand exactly, so there is no error to take a share of" if judged else None
     return {
-        "changed_lines": changed,
-        "judged_lines": int(before.get("n", 0)),
+        "changed_lines": sum(line.get("orders", {}).get("changed", 0) for line in lines),
+        "judged_lines": judged,
         "fva": round(1.0 - left / wrong, 6) if wrong else None,
         "with": {name: lanes[GOVERNED][name] for name in figures},
         "without": {name: lanes[UNREVIEWED][name] for name in figures},
-        "reason": None if wrong else "no changed line could be judged",
+        "reason": None if wrong else why or "no changed line could be judged",
     }
 
 
@@ -149,7 +152,8 @@ def strategy_of(state: State, config: ReplayConfig) -> dict[str, Any]:
         best = min(passing, key=lambda one: (one["cost"] is None, one["cost"] or 0.0, -one["share"]))
         share = best["share"]
         mode = "single" if share == 1.0 else "ensemble"
-        why = f"Of the mixtures that keep every limit, {share:.0%} of the baseline costs least."
+        told = "costs least" if best["cost"] is not None else "lies nearest to it; costs are not known"
+        why = f"Of the mixtures that keep every limit, {share:.0%} of the baseline {told}."
     else:
         mode, share, why = "single", 1.0, "No mixture keeps every limit, so the baseline stays, and the gate says no."
     return {
