@@ -122,3 +122,9 @@ class BackupRefused(DomainError):
     """A backup cannot be made or restored; the message says what is wrong with it."""
 
     code = "backup_refused"
+
+
+class AuditChainBroken(DomainError):
+    """An audit chain is not what was recorded; the message names the first row, and how to find the others."""
+
+    code = "audit_chain_broken"

@@ -1,4 +1,4 @@
-"""Background jobs of the public schema: setting up and deleting tenants, sending a mail."""
+"""Background jobs of the public schema: setting up and deleting tenants, sending a mail, verifying its audit trail."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ledger.queues import Queue
 from tenants.services.applications import PROVISION
 from tenants.services.deletion import DELETE, delete
 from tenants.services.mails import SEND, deliver
+from tenants.services.platform_audit import VERIFY, verify
 from tenants.services.setting_up import make, note_end, set_up
 from tenants.services.templates import REFRESH, ensure_template
 
@@ -40,3 +41,9 @@ def refresh_template(context: RunContext) -> dict[str, Any]:
 def delete_tenant(context: RunContext) -> dict[str, Any]:
     """Export a tenant, erase it, and write the certificate."""
     return delete(schema_name=context.inputs["schema_name"], reason=context.inputs["reason"], context=context)
+
+
+@job(VERIFY, title="Verify the platform's audit trail", max_attempts=1, queue=Queue.SHORT)
+def verify_ledger(context: RunContext) -> dict[str, Any]:
+    """Recompute the platform's audit chain; the run fails where it does not add up."""
+    return verify()

@@ -19,6 +19,7 @@ from ledger.presence import worker_is_present
 from ledger.queues import Queue
 from tenants.models import Heartbeat, RequestCount, Tenant, TenantStatus
 from tenants.services.dispatching import jobs_waiting
+from tenants.services.platform_audit import last_verified
 from tenants.services.slo_measuring import compliance_now
 from tenants.slos import SloState
 
@@ -59,6 +60,10 @@ def _metrics() -> Iterator[Metric]:
     yield Metric("worker_present", "Whether any worker of this database lives.", [({}, int(worker_is_present()))])
     platform = Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING]).count()
     yield Metric("platform_runs_live", "Runs of the platform itself that are queued or at work.", [({}, platform)])
+    verified = last_verified()
+    if verified is not None:
+        whole = int(verified.state == RunState.SUCCEEDED)
+        yield Metric("platform_audit_verified", "Whether the platform's audit trail was whole at last.", [({}, whole)])
     yield from _fleet()
     yield from _requests()
     yield from _levels()

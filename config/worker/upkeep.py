@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from tenants.selectors import serving_schemas
 from tenants.services.applications import expire_due
 from tenants.services.dispatching import dispatch_due
 from tenants.services.mails import send_due
+from tenants.services.platform_audit import verify_due
 from tenants.services.slo_measuring import measure_slos
 
 logger = logging.getLogger(__name__)
@@ -55,10 +57,11 @@ def reap_everywhere() -> int:
 
 def keep_promises() -> None:
     """Send the mails and webhooks whose next attempt is due, end applications that nobody confirmed in time, queue what
-    the schedules have due, and measure the service levels. One that fails does not stop the others."""
-    promises = [send_due, webhook_sending.send_due, expire_due]
+    the schedules have due and the day's verification of the platform's audit trail, and measure the service levels.
+    One that fails does not stop the others."""
+    promises: list[Callable[[], object]] = [send_due, webhook_sending.send_due, expire_due]
     if settings.SCHEDULES:
-        promises += [dispatch_due, measure_slos]
+        promises += [dispatch_due, verify_due, measure_slos]
     for keep in promises:
         try:
             keep()
