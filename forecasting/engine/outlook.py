@@ -46,7 +46,8 @@ def forecast_all(
     """
     segments = fitted.cut([i for one in source.segments for i in one.ids])
     source = source.over(segments)
-    made = _run([ForecastTask(source.narrow(one), one, fitted.narrow(one), horizon) for one in segments], executor)
+    parts = zip(segments, _sources(source, segments), strict=True)
+    made = _run([ForecastTask(part, one, fitted.narrow(one), horizon) for one, part in parts], executor)
     statics = pd.concat([static for _, static in made], ignore_index=True)
     return sorted_forecast([frame for frame, _ in made]), statics
 
@@ -103,7 +104,8 @@ def came(
     values: bool = False,
 ) -> list[Came]:
     """What came after each origin, of all series; with what a unit costs, where that is asked for."""
-    tasks = [CameTask(source.narrow(one), one, tuple(asked), values) for one in source.segments]
+    parts = zip(source.segments, _sources(source, source.segments), strict=True)
+    tasks = [CameTask(part, one, tuple(asked), values) for one, part in parts]
     made = _run(tasks, executor)
     return [
         Came(
@@ -115,6 +117,11 @@ def came(
         )
         for parts in zip(*made, strict=True)
     ]
+
+
+def _sources(source: PanelSource, segments: Sequence[Segment]) -> list[PanelSource]:
+    """What each segment's task reads; one alone stays in this process (`_run`): nothing is made ready for others."""
+    return [source.narrow(one) for one in segments] if len(segments) > 1 else [source for _ in segments]
 
 
 def _run(tasks: Sequence[Task], executor: Executor | None) -> list[Any]:
