@@ -65,13 +65,22 @@ def while_uncommitted(tenant: Tenant, first: Act, second: Act) -> list[Any]:
     return results
 
 
+def somebody_waits_for_us() -> bool:
+    """Whether another session comes to wait for what this one has locked."""
+    return _comes("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+
+
 def _waits_for_a_lock(waiter: Future[Any]) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return _comes(waiting, lambda: not waiter.done())
+
+
+def _comes(count: str, worth_it: Callable[[], bool] = lambda: True) -> bool:
+    """Whether the count stops being 0 while it is worth to look."""
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and not waiter.done():
+    while time.monotonic() < until and worth_it():
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
+            cursor.execute(count)
             if cursor.fetchone()[0]:
                 return True
         time.sleep(0.01)

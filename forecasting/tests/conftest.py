@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from forecasting.engine.families import lightgbm
+from forecasting.models import ModelVersion
+from forecasting.tests.factories import make_candidate, promote
 from ledger.schema import connection
 from tenants.models import Tenant
 
@@ -42,3 +44,9 @@ def few_rounds(monkeypatch) -> None:
     """A small LightGBM on one thread: the same code with less to compute."""
     monkeypatch.setitem(lightgbm.DEFAULTS, "rounds", 20)
     monkeypatch.setitem(lightgbm.DEFAULTS, "num_threads", 1)
+
+
+@pytest.fixture
+def champion(alpha: Tenant) -> ModelVersion:
+    """A promoted version of the simplest family; tests that need another champion have a fixture of the same name."""
+    return promote(make_candidate(family="seasonal_naive")).version

@@ -17,18 +17,12 @@ from forecasting.tests.factories import (
     make_person,
     make_report,
     make_series,
-    promote,
     score_set,
 )
 from forecasting.tests.promotion_state import tampered
 from forecasting.tests.registry_pages import ClientOf, accuracy, page
 from tenants.models import Tenant
 from tenants.roles import Role
-
-
-@pytest.fixture
-def champion(alpha: Tenant) -> ModelVersion:
-    return promote(make_candidate(family="seasonal_naive")).version
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,6 @@ from tenants.roles import Role
 LIST = "admin:forecasting_modelversion_changelist"
 
 
-@pytest.fixture
-def champion(alpha: Tenant) -> ModelVersion:
-    return promote(make_candidate(family="seasonal_naive")).version
-
-
 # --- list -------------------------------------------------------------------------------------------------------------
 
 

@@ -30,12 +30,6 @@ from tenants.errors import RoleRequired
 from tenants.models import Tenant
 from tenants.roles import Role
 
-
-@pytest.fixture
-def champion(alpha: Tenant) -> ModelVersion:
-    return promote(make_candidate(family="seasonal_naive")).version
-
-
 # --- card -------------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,6 @@ committed, and other transactions are held open until somebody waits for them.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +20,7 @@ from forecasting.models import Replay, ReplayDecision, ReplayDecisionState, Repl
 from forecasting.services.replay_decisions import decide_in_replay
 from forecasting.services.replay_request import REPLAY, cancel_replay, make_replay, resume_replay, start_replay
 from forecasting.services.replaying import replay_inline
+from forecasting.tests.concurrently import somebody_waits_for_us
 from forecasting.tests.factories import make_person
 from forecasting.tests.replay_world import ask, easy_policy, hashes, make_noisy, work_off
 from ledger.errors import LeaseLost
@@ -69,7 +69,7 @@ class Meanwhile:
             with transaction.atomic():
                 self.act()
                 self.done.set()
-                self.waited = _somebody_waits_for_us()
+                self.waited = somebody_waits_for_us()
         except Exception as error:  # noqa: BLE001  # told by the test
             self.error = repr(error)
             self.done.set()
@@ -80,19 +80,6 @@ class Meanwhile:
         """Wait for its end; it was waited for, and all went well."""
         self.thread.join(60)
         assert not self.error and self.waited, self.error or "nobody waited for it"
-
-
-def _somebody_waits_for_us() -> bool:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-            )
-            if cursor.fetchone()[0]:
-                return True
-        time.sleep(0.02)
-    return False
 
 
 def answer() -> ReplayDecision:
@@ -135,8 +122,9 @@ def test_decision__not_committed_when_the_run_ends__the_run_waits_for_it_and_han
     replay = asked()
     other = Meanwhile(throwaway.schema_name, answer)
     with once(ReplayState.WAITING, other.begin):
-        work_off(throwaway)
+        done = work_off(throwaway)
     other.finish()
+    assert [run.outputs.get("kind") for run in done] == ["promotion", None]
     ended_well(replay, 2)
 
 
@@ -210,7 +198,7 @@ def test_cancel__while_a_run_is_about_to_ask__waits_for_the_run_and_holds_nothin
     with transaction.atomic():
         Run.objects.select_for_update().get(kind=REPLAY)  # as a run does before it writes
         other.start()
-        assert _somebody_waits_for_us()
+        assert somebody_waits_for_us()
         Replay.objects.select_for_update(nowait=True).get(pk=replay.pk)
     other.join(30)
     replay.refresh_from_db()
