@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -16,21 +17,25 @@ YEARLY_STEPS = {"D": 2 * 365, "W": 2 * 52}
 
 
 def holiday_table(country: str | None, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
-    """Public holidays of a country between two days: columns ds, holiday. Empty without a (known) country."""
-    empty = pd.DataFrame({"ds": pd.Series(dtype="datetime64[ns]"), "holiday": pd.Series(dtype="object")})
-    if not country:
-        return empty
+    """Public holidays of a country in the years of two days: columns ds, holiday. Empty without a (known) country."""
+    years = range(first.year, last.year + 1) if country else range(0)
+    rows = [row for year in years for row in _holidays(str(country).upper(), year)]
+    days, names = [day for day, _ in rows], [name for _, name in rows]
+    return pd.DataFrame({"ds": pd.Series(days, dtype="datetime64[ns]"), "holiday": pd.Series(names, dtype="object")})
+
+
+@lru_cache(maxsize=64)
+def _holidays(country: str, year: int) -> tuple[tuple[pd.Timestamp, str], ...]:
+    """Day and name of each holiday of a year, in order; none where the country is not known."""
     import holidays
 
     try:
-        found = holidays.country_holidays(country.upper(), years=range(first.year, last.year + 1))
+        found = holidays.country_holidays(country, years=year)
     except NotImplementedError:
-        return empty
+        return ()
     rows = sorted((pd.Timestamp(day), name) for day, name in found.items())
-    table = pd.DataFrame(rows, columns=["ds", "holiday"])
-    table["ds"] = table["ds"].astype("datetime64[ns]")
     # An observed substitute of a week-end holiday changes office hours, not shopping.
-    return table.loc[~table["holiday"].str.contains("(observed)", regex=False)].reset_index(drop=True)
+    return tuple((day, name) for day, name in rows if "(observed)" not in name)
 
 
 def calendar(days: pd.DatetimeIndex, panel: Panel, yearly: bool) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from forecasting.engine.guard import bounded, flagged, made_by_cut, plausible, w
 from forecasting.engine.hierarchy_model import FILE as HIERARCHY
 from forecasting.engine.hierarchy_model import Hierarchy
 from forecasting.engine.panel import STEP_DAYS, Panel, classify
+from forecasting.engine.panel_grid import first_rows
 from forecasting.engine.segments import Segment, with_new_series
 from forecasting.engine.types import MINT, ModelSpec, TrainingWindow
 
@@ -151,11 +152,12 @@ class FittedModel:
         return frame[list(FORECAST_COLUMNS)].reset_index(drop=True)
 
     def _flagged(self, frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-        history = panel.history
-        steps = history.loc[history["y"].notna()].groupby("unique_id").size().reindex(panel.ids).fillna(0)
-        young = set(steps.index[steps < COLD_START_STEPS[panel.grain]]) | (set(panel.ids.tolist()) - set(self.classes))
-        mask = frame["unique_id"].isin(young)
-        frame.loc[mask, "flags"] = frame.loc[mask, "flags"].map(lambda text: _join("cold_start", text))
+        ids, known = panel.ids, panel.history["y"].notna().to_numpy()
+        steps = np.add.reduceat(known.astype("int64"), first_rows(panel.history["unique_id"].to_numpy()))
+        young = set(ids[steps < COLD_START_STEPS[panel.grain]].tolist()) | (set(ids.tolist()) - set(self.classes))
+        if young:
+            mask = frame["unique_id"].isin(young)
+            frame.loc[mask, "flags"] = frame.loc[mask, "flags"].map(lambda text: _join("cold_start", text))
         for name, part in self.parts.items():
             age = (panel.last_day - part.trained_until).days // STEP_DAYS[panel.grain]
             if age > 0 and not get_family(name).can_roll:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.panel import Panel
+from forecasting.engine.panel_grid import first_rows
 from forecasting.engine.types import RegressorSet
 
 TOTAL, STORE, CATEGORY = "total", "store", "category"
@@ -133,10 +134,18 @@ def _keys_of(frame: pd.DataFrame) -> list[str]:
 
 def _joined(rows: pd.DataFrame, tree: Tree) -> pd.DataFrame:
     """Each row once for each node of its series, in one order: sums of floats depend on it."""
-    rows = rows.merge(tree.members, on="unique_id", how="inner", sort=False)
-    order = [*(name for name in ("origin", "h") if name in rows.columns), "node", "unique_id"]
-    rows = rows.sort_values(order, kind="stable", ignore_index=True)
-    return rows.drop(columns="unique_id").rename(columns={"node": "unique_id"})
+    members = tree.members.sort_values(["unique_id", "node"], kind="stable")
+    known, node = members["unique_id"].to_numpy(), members["node"].to_numpy()
+    given = rows["unique_id"].to_numpy()
+    begin, end = np.searchsorted(known, given, side="left"), np.searchsorted(known, given, side="right")
+    times = end - begin
+    row = np.repeat(np.arange(len(rows)), times)
+    node = node[np.repeat(begin, times) + np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times)]
+    steps = [rows[name].to_numpy() for name in ("h", "origin") if name in rows.columns]
+    order = np.lexsort((given[row], node, *(values[row] for values in steps)))
+    out = {"unique_id": node[order]}
+    out |= {name: rows[name].to_numpy()[row[order]] for name in rows.columns if name != "unique_id"}
+    return pd.DataFrame(out, copy=False)
 
 
 def node_panel(panel: Panel, tree: Tree) -> Panel:
@@ -205,9 +214,11 @@ class _Grid:
 
     @classmethod
     def of(cls, rows: pd.DataFrame, tree: Tree, panel: Panel) -> _Grid:
-        ids, row = np.unique(rows["unique_id"].to_numpy(), return_inverse=True)
-        first = rows["ds"].min()
-        column = ((rows["ds"] - first) // panel.step).to_numpy()
+        given, days = rows["unique_id"].to_numpy(), rows["ds"].to_numpy().astype("datetime64[ns]")
+        begins = first_rows(given)  # the rows of a series stand together, series by series
+        ids, row = given[begins], np.repeat(np.arange(len(begins)), np.diff(begins, append=len(given)))
+        first = pd.Timestamp(days.min()) if len(days) else pd.NaT
+        column = (days.view("int64") - first.value) // panel.step.value
         there = np.zeros((len(ids), int(column.max(initial=-1)) + 1), dtype=bool)
         there[row, column] = True
         members = tree.members.loc[tree.members["unique_id"].isin(ids)]

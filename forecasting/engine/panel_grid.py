@@ -85,7 +85,8 @@ def day_numbers(column: pd.Series) -> np.ndarray:
 
     Raises ValueError where there is no date.
     """
-    days = pd.to_datetime(column)
+    known = pd.api.types.is_datetime64_any_dtype(column.dtype)
+    days = column if known else pd.to_datetime(column)
     if isinstance(days.dtype, pd.DatetimeTZDtype):
         days = days.dt.tz_localize(None)
     if days.isna().any():

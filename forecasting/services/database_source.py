@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from forecasting.engine.panel import Panel
 from forecasting.engine.segments import Segment
 from forecasting.engine.types import TrainingWindow
-from forecasting.services.handed_panels import Handed, hand, take_back
+from forecasting.services.handed_panels import Handed, hand, laid_down, take_back
 
 if TYPE_CHECKING:
     from forecasting.services.data_profile import DataProfile
@@ -95,15 +95,22 @@ class DatabaseSource:
         return panel
 
     def _given(self) -> Panel | None:
-        """The panel that the parent laid down, held against the window like any other."""
-        panel = self.handed.panel() if self.handed is not None and self.home != _here() else None
+        """The panel that the parent laid down for its processes, held against the window like any other; the parent
+        itself takes it up again where it has read another window in between."""
+        if self.home == _here():
+            panel = laid_down(self.token)
+        else:
+            panel = self.handed.panel() if self.handed is not None else None
         if panel is not None:
             self.window.check(panel.history)
         return panel
 
     def over(self, segments: Sequence[Segment]) -> DatabaseSource:
-        """The same rows in other segments."""
-        return replace(self, segments=tuple(segments), token=uuid.uuid4().hex)
+        """The same rows in other segments; itself where they are its own, so that nothing is read twice."""
+        segments = tuple(segments)
+        if segments == self.segments:
+            return self
+        return replace(self, segments=segments, token=uuid.uuid4().hex)
 
     def narrow(self, segment: Segment) -> DatabaseSource:
         """The same without the list of all series, for a task. Where it is all there is, its panel is read here and

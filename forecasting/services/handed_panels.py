@@ -48,6 +48,16 @@ def hand(token: str, panel: Panel) -> Handed:
     return Handed(socket.gethostname(), os.getpid(), _files[token].fileno())
 
 
+def laid_down(token: str) -> Panel | None:
+    """The panel that this process laid down under a token; None without one."""
+    file = _files.get(token)
+    if file is None:
+        return None
+    file.seek(0)
+    found = pickle.load(file)  # noqa: S301  # this process wrote it
+    return found if isinstance(found, Panel) else None
+
+
 def take_back() -> None:
     """Close every file: their room is free again."""
     while _files:

@@ -16,7 +16,10 @@ from forecasting.services.database_source import prepare_django  # after the env
 
 prepare_django()
 
-import lightgbm  # noqa: E402, F401  # the one library that nearly every fit needs; the others where they are used
+# The libraries that nearly every chain needs; the others where they are used.
+import hierarchicalforecast.methods  # noqa: E402, F401
+import holidays.countries  # noqa: E402, F401
+import lightgbm  # noqa: E402, F401
 
 import forecasting.engine.backtest  # noqa: E402
 import forecasting.engine.fitting  # noqa: E402

@@ -49,6 +49,20 @@ def test_task__panel_is_handed_on__its_process_asks_no_database_and_keeps_to_the
     assert task.handed is not None and task.handed.panel() is None
 
 
+def test_parent__has_read_another_window_since__takes_its_own_up_again_without_the_database(shop: Tenant) -> None:  # noqa: F811
+    with override_settings(TRAIN_PROCESSES=2), demand_snapshot() as demand:
+        sealed, whole = (demand.source(plan_window(mode=mode)) for mode in ("evaluation", "serving"))
+        first = sealed.panel(sealed.segments[0])
+        sealed.narrow(sealed.segments[0])
+        assert whole.panel(whole.segments[0]).last_day > first.last_day
+        blind = replace(sealed, snapshot="00000000-00000000-1")  # whoever reads the database with it is refused
+        again = blind.panel(blind.segments[0])
+        assert again is not first and again.history.equals(first.history) and again.static.equals(first.static)
+        assert blind.over(blind.segments) is blind
+    with demand_snapshot() as demand, pytest.raises(DatabaseError):
+        blind.panel(blind.segments[0])
+
+
 def test_task__of_one_of_several_segments__reads_its_own(shop: Tenant) -> None:  # noqa: F811
     with override_settings(TRAIN_PROCESSES=2, SEGMENT_SERIES=2), demand_snapshot() as demand:
         source = demand.source(plan_window(mode="evaluation"))

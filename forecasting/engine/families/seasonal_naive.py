@@ -14,9 +14,11 @@ import pandas as pd
 
 from forecasting.engine.families.base import Fitted, horizon_frame, no_declines
 from forecasting.engine.panel import Panel
+from forecasting.engine.panel_grid import first_rows
 from forecasting.engine.types import ModelSpec
 
 FILE = "seasonal_naive.json"
+SEASONS = 4
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,26 @@ class FittedSeasonalNaive:
 
     def predict(self, panel: Panel, horizon: int) -> pd.DataFrame:
         """The last observed value at the same phase of the season; the series' mean where that phase is unseen."""
-        season = self.season_length
-        tail = panel.history[["unique_id", "ds", "y"]].copy()
-        back = (tail["ds"].max() - tail["ds"]) // panel.step
-        tail = tail.assign(phase=(-back.to_numpy() - 1) % season)
+        season, history = self.season_length, panel.history
+        ids, y = history["unique_id"].to_numpy(), history["y"].to_numpy(dtype="float64")
+        first = first_rows(ids)
+        steps = np.diff(first, append=len(ids))
         # Only a few seasons back: an older value is no "same day last week".
-        seen = tail.loc[(back < 4 * season) & tail["y"].notna()]
-        last_seen = seen.groupby(["unique_id", "phase"])["y"].last()
-        mean = tail.groupby("unique_id")["y"].mean().fillna(0.0)
-        out = horizon_frame(panel, horizon)
-        phase = np.tile(np.arange(horizon) % season, len(panel.ids))
-        found = last_seen.reindex(pd.MultiIndex.from_arrays([out["unique_id"], phase])).to_numpy()
-        fallback = mean.reindex(out["unique_id"]).to_numpy()
-        return out.assign(yhat=np.where(np.isnan(found), fallback, found))
+        reach = SEASONS * season
+        back = np.arange(reach, 0, -1)
+        there = back <= steps[:, None]
+        recent = np.where(there, y[np.where(there, (first + steps)[:, None] - back, 0)], np.nan)
+        # Each row's phases, season after season: the last one that is known stays.
+        found = np.full((len(first), season), np.nan)
+        for begin in range(0, reach, season):
+            values = recent[:, begin : begin + season]
+            found = np.where(np.isnan(values), found, values)
+        unseen = np.isnan(found).any(axis=1)
+        if unseen.any():
+            of_them = history.loc[np.repeat(unseen, steps), ["unique_id", "y"]]
+            mean = of_them.groupby("unique_id")["y"].mean().fillna(0.0).reindex(ids[first[unseen]]).to_numpy()
+            found[unseen] = np.where(np.isnan(found[unseen]), mean[:, None], found[unseen])
+        return horizon_frame(panel, horizon).assign(yhat=found[:, np.arange(horizon) % season].ravel())
 
     def describe(self) -> dict[str, Any]:
         """The season."""
