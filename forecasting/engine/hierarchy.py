@@ -217,7 +217,7 @@ class _Grid:
         given, days = rows["unique_id"].to_numpy(), rows["ds"].to_numpy().astype("datetime64[ns]")
         begins = first_rows(given)  # the rows of a series stand together, series by series
         ids, row = given[begins], np.repeat(np.arange(len(begins)), np.diff(begins, append=len(given)))
-        first = pd.Timestamp(days.min()) if len(days) else pd.NaT
+        first = pd.Timestamp(days.min() if len(days) else 0)
         column = (days.view("int64") - first.value) // panel.step.value
         there = np.zeros((len(ids), int(column.max(initial=-1)) + 1), dtype=bool)
         there[row, column] = True
