@@ -21,6 +21,9 @@ NEAR = 0.01
 to origin."""
 JOIN = 0.005
 """A family further off joins where the mixture with it has an error that is lower by this share."""
+STEADY = ("seasonal_average", "seasonal_naive")
+"""Plain families that cost nothing to keep and err elsewhere than what is learned: a mixture takes the least share (a
+twentieth) of one of them where that lowers its error."""
 MIN_COVERED = 0.5
 """A family that made fewer of the rows than this cannot stand alone."""
 MIN_SHARED = 0.95
@@ -131,7 +134,8 @@ def best_single(rows: Rows) -> np.ndarray:
 
 def even_mixture(rows: Rows) -> np.ndarray:
     """Equal shares, in twentieths, of the families that are as good as the best, and of those further off that make
-    their mixture better. One family alone where there is no other.
+    their mixture better; and a twentieth of a plain one (`STEADY`) where that lowers the mixture's error. One family
+    alone where there is no other.
 
     A family that declines rows takes no part (`MIN_SHARED`): with its stand-in it is a mixture already. It may in the
     demand class that it is made for. Ties go to the families named first.
@@ -146,7 +150,14 @@ def even_mixture(rows: Rows) -> np.ndarray:
         wider = float(rows.losses(_equal([*taken, one], len(losses))[None, :])[0])
         if wider <= (1.0 - JOIN) * loss:
             taken, loss = [*taken, one], wider
-    return rounded(_equal(taken, len(losses)))
+    shares = _equal(taken, len(losses))
+    if len(taken) > 1:
+        plain = [one for one in order if one not in taken and rows.families[one] in STEADY]
+        tried = [(1.0 - 1.0 / UNITS) * shares + _equal([one], len(losses)) / UNITS for one in plain]
+        loss = float(rows.losses(shares[None, :])[0])
+        if tried and (found := rows.losses(np.array(tried))).min() < loss:
+            shares = tried[int(np.argmin(found))]
+    return rounded(shares)
 
 
 def _equal(taken: Sequence[int], families: int) -> np.ndarray:
