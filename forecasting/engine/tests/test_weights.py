@@ -77,7 +77,7 @@ def test_losses__families_that_declined__as_combine_makes_of_them(seed: int):
 
 
 def test_even_mixture__near_equals_and_one_far_off__equal_shares_of_the_near():
-    result = noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 6.0, "lightgbm_direct": 6.0}, series=200)
+    result = noisy_backtest({"prophet": 25.0, "lightgbm": 6.0, "lightgbm_direct": 6.0}, series=200)
     assert even_mixture(rows_of(result)).tolist() == [0.0, 0.5, 0.5]
     alone = rows_of(noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 1.0}, series=40))
     assert even_mixture(alone).tolist() == best_single(alone).tolist() == [0.0, 1.0]
@@ -91,11 +91,21 @@ def test_even_mixture__three_as_good__shares_in_twentieths_that_favour_the_first
 
 
 def test_even_mixture__a_family_further_off__joins_only_where_it_makes_the_others_better():
-    result = noisy_backtest({"seasonal_naive": 25.0, "lightgbm": 6.0, "lightgbm_direct": 6.6}, series=200)
+    result = noisy_backtest({"prophet": 25.0, "lightgbm": 6.0, "lightgbm_direct": 6.6}, series=200)
     assert even_mixture(rows_of(result)).tolist() == [0.0, 0.5, 0.5]  # a tenth worse, but its errors are its own
     off = result.frame["lightgbm"] - result.frame["y"]
     alike = rows_of(replace(result, frame=result.frame.assign(lightgbm_direct=result.frame["y"] + 1.1 * off)))
     assert even_mixture(alike).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_even_mixture__a_plain_family_far_off__gets_a_twentieth_only_where_that_helps():
+    noise = {"seasonal_naive": 40.0, "seasonal_average": 12.0, "lightgbm": 6.0, "lightgbm_direct": 6.0}
+    result = noisy_backtest(noise, series=200)
+    assert even_mixture(rows_of(result)).tolist() == [0.0, 0.05, 0.5, 0.45]  # of the plain two the one that helps more
+    wrong = rows_of(replace(result, frame=result.frame.assign(seasonal_average=0.0)))
+    assert even_mixture(wrong)[1] == 0.0
+    alone = rows_of(noisy_backtest({"seasonal_average": 12.0, "lightgbm": 2.0}, series=200))
+    assert even_mixture(alone).tolist() == [0.0, 1.0]  # what stands alone stays alone
 
 
 @pytest.mark.parametrize("kept", [10, 30])
