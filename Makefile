@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 MANAGE := $(PY) manage.py
 PORT ?= 8000
 export PORT
+MARKS ?= not e2e and not nightly and not redis
 
 .PHONY: run demo test nightly e2e lint format types imports bench bench-fleet lock docs evidence model-docs clean help
 
@@ -29,8 +30,8 @@ run: $(VENV)/.installed ## Set up, load the demo, then serve web and worker on P
 demo: $(VENV)/.installed ## The same without serving; writes build/demo.json
 	$(MANAGE) demo
 
-test: $(VENV)/.installed-dev ## All tests but the browser's
-	$(PY) -m pytest -n 2 --dist loadfile
+test: $(VENV)/.installed-dev ## All tests but the browser's and those with a Redis (MARKS=redis: these; needs Debian's redis-server)
+	$(PY) -m pytest -n 2 --dist loadfile -m "$(MARKS)"
 
 nightly: $(VENV)/.installed-dev ## More than 2,000 generated batches, long histories of promotions, every look of every page (minutes)
 	$(PY) -m pytest -m "nightly and not e2e" integrations forecasting

@@ -34,6 +34,7 @@ class Env(BaseSettings):
     database_url: str | None = Field(
         None,
         alias="DATABASE_URL",
+        repr=False,
         description="`postgresql://…` of a PostgreSQL ≥ 15. Empty: an embedded PostgreSQL under the data folder. "
         "Session pooling only: the tenant's search path is set once per session.",
     )
@@ -48,6 +49,7 @@ class Env(BaseSettings):
     secret_key: str | None = Field(
         None,
         alias="FORECOURT_SECRET_KEY",
+        repr=False,
         description="Signing key, at least 50 characters. In development made up once and kept in the data folder.",
     )
     allowed_hosts: str = Field(
@@ -85,6 +87,21 @@ class Env(BaseSettings):
         ge=1,
         alias="FORECOURT_QUEUE_LIMIT",
         description="Waiting jobs at which schedules hold off and a dispatch by hand is refused.",
+    )
+    redis_url: str = Field(
+        "",
+        alias="FORECOURT_REDIS_URL",
+        repr=False,
+        description="`redis://user:password@host:6379/0`, or `rediss://…` for TLS, of a Redis (6 or newer) that wakes "
+        "idle job processes as soon as there is a job; jobs stay in the database. For web and workers alike. Empty: "
+        "each idle process looks into the database every half second.",
+    )
+    redis_wait_seconds: float = Field(
+        5.0,
+        ge=0.5,
+        le=3600,
+        alias="FORECOURT_REDIS_WAIT_SECONDS",
+        description="With a Redis: how long an idle job process waits to be woken until it looks by itself.",
     )
     stop_seconds: float = Field(
         20.0,
@@ -146,6 +163,7 @@ class Env(BaseSettings):
     credentials_keys: str = Field(
         "",
         alias="FORECOURT_CREDENTIALS_KEYS",
+        repr=False,
         description="Comma-separated keys (32 random bytes in URL-safe Base64 each) that encrypt the credentials of "
         "connections; the newest stands first, older ones still decrypt. In development made up once and kept in the "
         "data folder.",
@@ -164,6 +182,7 @@ class Env(BaseSettings):
     email_url: str | None = Field(
         None,
         alias="FORECOURT_EMAIL_URL",
+        repr=False,
         description="`smtp://user:password@host:587/?tls=true`, `smtps://…`, `file:` (or `file:/folder`), `console:`. "
         "Empty: files in the data folder's `mail/` in development; production cannot send without it.",
     )
@@ -232,11 +251,13 @@ class Env(BaseSettings):
     github_token: str = Field(
         "",
         alias="FORECOURT_GITHUB_TOKEN",
+        repr=False,
         description="Token that may read the repository's metadata. Empty: that row of the tracker is blocked.",
     )
     metrics_token: str = Field(
         "",
         alias="FORECOURT_METRICS_TOKEN",
+        repr=False,
         description="Bearer token that `/metrics` asks for. Empty: only this machine may ask, not through a proxy.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

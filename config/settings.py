@@ -9,6 +9,7 @@ import django_stubs_ext
 
 from config.conf import BASE_DIR, ConfigurationError, read_database_url, read_env
 from config.mail import read_email_url
+from config.redis_url import read_redis_url
 from config.secrets import kept_secret
 from config.unfold import PLATFORM, TENANT
 
@@ -137,6 +138,10 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Background jobs",
     "orm": "default",  # messages lie in the database: they are committed with what they speak of
 }
+
+# Wakes idle job processes; None: they look every Q_CLUSTER["poll"] seconds.
+REDIS = read_redis_url(ENV.redis_url)
+REDIS_WAIT_SECONDS = ENV.redis_wait_seconds
 
 JOB_PROCESSES = {"long": ENV.workers, "short": ENV.short_workers}
 JOB_TIMEOUT = ENV.job_timeout

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from ledger import wakeups
 
 
 @register()
@@ -34,3 +36,18 @@ def queue_settings_are_safe(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     return problems
+
+
+@register(deploy=True)
+def redis_answers(**kwargs: Any) -> list[CheckMessage]:
+    """A Redis that is set should be there; everything works without it, only later and with more looks."""
+    if settings.REDIS is None or wakeups.answers():
+        return []
+    return [
+        Warning(
+            f"The Redis at {settings.REDIS['host']}:{settings.REDIS['port']} does not answer: idle job processes look "
+            f"into the database every {settings.Q_CLUSTER['poll']:g} s instead of being woken.",
+            hint="Start it, mend FORECOURT_REDIS_URL (host, port, password, rediss:// for TLS), or unset it.",
+            id="ledger.W001",
+        )
+    ]

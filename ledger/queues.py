@@ -4,7 +4,8 @@ A message says which run there is to do; django-q2's broker carries it. Its key 
 whoever takes the next one can choose the tenant first: the one with the fewest jobs at work, then the one that was
 served longest ago. So a tenant with a hundred jobs and one with a single job take turns.
 
-A taken message is leased: whoever works renews it, and where nobody does any more it comes back by itself.
+A taken message is leased: whoever works renews it, and where nobody does any more it comes back by itself. Whoever
+waits for one may be woken (``ledger.wakeups``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from django.utils import timezone
 from django_tenants.utils import get_public_schema_name
 
 from ledger.schema import connection
+from ledger.wakeups import announce
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ def put(queue: Queue, schema_name: str, run_id: str, *, name: str) -> None:
 
     broker = get_broker(key_of(queue, schema_name))
     tasks.async_task("ledger.execution.execute", schema_name, run_id, task_name=name, broker=broker)
+    announce(queue)
 
 
 class _Kept:
@@ -78,6 +81,7 @@ def put_many(queue: Queue, messages: Iterable[tuple[str, str, str]]) -> None:
         keys.append(key_of(queue, schema_name))
     now = timezone.now()
     OrmQ.objects.bulk_create(OrmQ(key=key, payload=one, lock=now) for key, one in zip(keys, kept.payloads, strict=True))
+    announce(queue, len(keys))
 
 
 class Taker:
@@ -92,17 +96,23 @@ class Taker:
         """The next message, leased to the caller; None where nothing waits that may be done now.
 
         Tenants that have as many jobs of this queue at work as they may are passed over; the platform's own jobs are
-        not counted.
+        not counted. Where another process was faster, or a message was dropped, the next one of that tenant may be
+        there to take: whoever goes to wait has seen none.
         """
-        for key, head in self._heads():
-            payload = _lease(head)
-            if payload is None:
-                continue  # another process was faster
-            self._turn += 1
-            self._served[key] = self._turn
-            message = _read(head, self.queue, payload)
-            if message is not None:
-                return message
+        again = True
+        while again:
+            again = False
+            for key, head in self._heads():
+                payload = _lease(head)
+                if payload is None:
+                    again = True
+                    continue
+                self._turn += 1
+                self._served[key] = self._turn
+                message = _read(head, self.queue, payload)
+                if message is not None:
+                    return message
+                again = True
         return None
 
     def _heads(self) -> list[tuple[str, int]]:

@@ -14,6 +14,7 @@ from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from ledger import wakeups
 from ledger.models import Run, RunState
 from ledger.presence import worker_is_present
 from ledger.queues import Queue
@@ -58,6 +59,9 @@ def _metrics() -> Iterator[Metric]:
     waiting = jobs_waiting()
     yield Metric("jobs_waiting", "Jobs in the queue.", [({"queue": q.value}, waiting[q]) for q in Queue])
     yield Metric("worker_present", "Whether any worker of this database lives.", [({}, int(worker_is_present()))])
+    redis = wakeups.answers()
+    if redis is not None:
+        yield Metric("redis_up", "Whether the Redis that wakes job processes answers.", [({}, int(redis))])
     platform = Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING]).count()
     yield Metric("platform_runs_live", "Runs of the platform itself that are queued or at work.", [({}, platform)])
     verified = last_verified()

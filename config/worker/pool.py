@@ -23,6 +23,7 @@ from django_tenants.utils import schema_context
 
 from config.worker.process import Began, Ended, do_jobs, name_of
 from config.worker.upkeep import keep_up
+from ledger import wakeups
 from ledger.models import Run
 from ledger.presence import Presence
 from ledger.queues import Message, Queue, finish, renew
@@ -113,6 +114,7 @@ class Pool:
 
     def _start(self, queue: Queue | None) -> None:
         connections.close_all()  # a forked process must not inherit a connection
+        wakeups.close()
         mine, theirs = _FORK.Pipe(duplex=False)
         target: Callable[..., None] = _in_child
         others = [child.pipe for child in self.children]
@@ -213,6 +215,7 @@ def _settle(message: Message, worker: str, settle: Callable[..., Run | None]) ->
     with schema_context(message.schema_name):
         settle(run_id=message.run_id, worker=worker)
     finish(message)
+    wakeups.wake(message.queue)  # who was woken by what was queued again may have found the tenant's turns still taken
 
 
 def _in_child(presence: Presence, inherited: list[Connection], queue: Queue | None, parent: Connection) -> None:

@@ -14,6 +14,7 @@ from types import FrameType
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
+from ledger import wakeups
 from ledger.execution import execute
 from ledger.queues import Message, Queue, Taker, finish
 
@@ -69,9 +70,17 @@ def do_jobs(queue: Queue, parent: Connection) -> None:
     taker = Taker(queue)
     done = 0
     while not stopping.asked and done < _JOBS:
-        message = _next(taker)
-        if message is None:
+        try:
+            close_old_connections()
+            message = taker.take()
+        except DatabaseError as error:
+            logger.warning("cannot look into the %s queue; trying again (%s)", queue, str(error).strip()[:200])
+            connections.close_all()
             stopping.sleep(settings.Q_CLUSTER["poll"])
+            continue
+        if message is None:
+            if not wakeups.wait(queue, lambda: stopping.asked):
+                stopping.sleep(settings.Q_CLUSTER["poll"])
             continue
         parent.send(Began(message))
         try:
@@ -82,17 +91,9 @@ def do_jobs(queue: Queue, parent: Connection) -> None:
         _finish(message, stopping)
         parent.send(Ended())
         done += 1
+    if stopping.asked:  # a token that came too late for us, or a tenant's turn that we made free, is for another one
+        wakeups.wake(queue)
     connections.close_all()
-
-
-def _next(taker: Taker) -> Message | None:
-    try:
-        close_old_connections()
-        return taker.take()
-    except DatabaseError as error:
-        logger.warning("cannot look into the %s queue; trying again (%s)", taker.queue, str(error).strip()[:200])
-        connections.close_all()
-        return None
 
 
 def _finish(message: Message, stopping: Stopping) -> None:
