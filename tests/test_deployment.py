@@ -108,7 +108,7 @@ def test_dockerfile__what_it_copies_and_starts__is_there_and_not_root() -> None:
 
 def run(script: str, *arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [str(BASE_DIR / "deploy" / script), *arguments]
-    return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=900)
 
 
 def test_entry_points__no_database__wait_and_give_up_with_a_word(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def _manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.C
         env={**os.environ, "FORECOURT_DATA_DIR": str(data_dir), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -38,7 +38,7 @@ def _run(folder: Path, *options: str) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:django", "-p", "no:cacheprovider",
                "-p", "productization.recording", "--rootdir", str(folder), *options]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(BASE_DIR), "PYTEST_ADDOPTS": "", "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=60, check=False)
+    subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=300, check=False)
 
 
 def test_plugin__run_of_every_kind__keeps_the_worst_phase_of_each(tmp_path: Path) -> None:
