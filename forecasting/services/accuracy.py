@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -113,9 +112,8 @@ def stored_rows(forecast_set: ForecastSet, last: date) -> pd.DataFrame:
         "SELECT series_id AS unique_id, target_date AS ds, horizon AS h, {} FROM forecast_daily "
         "WHERE forecast_set_id = {} AND target_date <= {}"
     ).format(names, sql.Literal(forecast_set.pk), sql.Literal(last))
-    types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "h": pa.int64()}
-    frame: pd.DataFrame = read_out(query, types | dict.fromkeys(_VALUES, pa.float64()), "unique_id").to_pandas()
-    return frame
+    kinds = {"unique_id": int, "ds": date, "h": int, **dict.fromkeys(_VALUES, float)}
+    return read_out(query, kinds, "unique_id")
 
 
 def error_sums(known: pd.DataFrame) -> dict[str, float]:

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection, transaction
 from django.db.models import Max
@@ -316,8 +315,8 @@ def _demand_rows(
         "SELECT d.series_id AS unique_id, d.date AS ds, d.quantity AS y, d.stocked_out AS censored{} "
         "FROM forecasting_demand d WHERE d.date <= {}{}"
     ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "d") for n in names), sql.Literal(end), _only("d", ids))
-    types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns"), "y": pa.float64(), "censored": pa.bool_()}
-    frame: pd.DataFrame = read_out(query, types | dict.fromkeys(names, pa.float64()), "unique_id").to_pandas()
+    kinds = {"unique_id": int, "ds": date, "y": float, "censored": bool, **dict.fromkeys(names, float)}
+    frame = read_out(query, kinds, "unique_id")
     # A regressor that no row carries is not there at all; the engine says so where it needs it.
     if carried is not None:
         return frame.drop(columns=[n for n in names if n not in carried])
@@ -345,8 +344,7 @@ def _future_rows(
     query = sql.SQL(
         "SELECT k.series_id AS unique_id, k.date AS ds{} FROM forecasting_knownfuture k WHERE k.date <= {}{}"
     ).format(sql.SQL("").join(sql.SQL(", ") + _value(n, "k") for n in names), sql.Literal(last), _only("k", ids))
-    types = {"unique_id": pa.int64(), "ds": pa.timestamp("ns")} | dict.fromkeys(names, pa.float64())
-    frame: pd.DataFrame = read_out(query, types, "unique_id").to_pandas()
+    frame = read_out(query, {"unique_id": int, "ds": date, **dict.fromkeys(names, float)}, "unique_id")
     covered = known[0] if known is not None else _covered(last)
     if covered is None:
         return None
