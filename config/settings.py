@@ -16,6 +16,10 @@ from config.unfold import PLATFORM, TENANT
 django_stubs_ext.monkeypatch()
 # OpenMP threads that spin while they wait make a shared machine several times slower; read when LightGBM is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Linear algebra in one thread, read when numpy is loaded: sums come out the same however many cores there are, and work
+# is spread over processes, not within them.
+for _library in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_library, "1")
 
 ENV = read_env()
 
