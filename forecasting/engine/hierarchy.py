@@ -107,6 +107,21 @@ def node_errors(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
     says that this means unknown) is left out of both sums; where the others carry less than KNOWN_SHARE of the node's
     forecast, or every other member is closed, the node's day is censored: nobody knows what it would have sold.
     """
+    if "origin" not in frame.columns or not len(frame):
+        return _node_errors(frame, tree)
+    # A level and an origin at a time: together each row would stand once for each node of its series.
+    of_origin, levels = frame["origin"], tree.levels.reindex(tree.members["node"]).to_numpy()
+    of_level = [replace(tree, members=tree.members.loc[levels == level]) for level in dict.fromkeys(levels)]
+    parts: list[pd.DataFrame] = []
+    for origin in np.sort(of_origin.unique()):
+        here = frame.loc[of_origin == origin]
+        parts += [_node_errors(here, one) for one in of_level]
+    out = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    return out.sort_values(["unique_id", *_keys_of(frame)], kind="stable", ignore_index=True)
+
+
+def _node_errors(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
+    """As `node_errors`."""
     closed = frame["closed"].to_numpy(dtype=bool) if "closed" in frame.columns else np.zeros(len(frame), dtype=bool)
     censored = frame["censored"].to_numpy(dtype=bool) & ~closed
     known = frame["y"].notna().to_numpy() & ~censored & frame["yhat"].notna().to_numpy()

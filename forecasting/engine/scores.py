@@ -11,6 +11,10 @@ import pandas as pd
 
 SCORE_NAMES = ("wape", "bias", "rmsse", "wrmsse", "mase", "coverage80", "coverage95", "winkler80", "scrps", "fva")
 NO_ROWS = "no rows with a known actual"
+MOST_ROWS = 1 << 16
+"""So many rows have their quantiles at once: 23 figures each would be most of the memory of a large tenant."""
+_READ = ("unique_id", "origin", "h", "y", "yhat", "naive", "lo80", "hi80", "lo95", "hi95")
+Quantiles = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def score_frame(
     frame: pd.DataFrame,
     scales: pd.DataFrame,
     *,
-    quantiles: pd.DataFrame | None = None,
+    quantiles: Quantiles | pd.DataFrame | None = None,
     classes: pd.Series | None = None,
     stores: pd.Series | None = None,
     week_steps: int = 7,
@@ -101,14 +105,16 @@ def score_frame(
 
     frame: unique_id, origin, ds, h, y, censored, yhat; optional naive (seasonal-naive forecast of the same rows),
         lo80, hi80, lo95, hi95. scales: as in `Backtest.scales`. quantiles: one row per row of `frame`, one column per
-        probability (float), for the sCRPS. classes, stores: index unique_id. week_steps: steps in a horizon week.
+        probability (float), for the sCRPS; or what makes them of some of its rows, so that never all are there at once.
+        classes, stores: index unique_id. week_steps: steps in a horizon week.
     """
-    table = frame.merge(scales, on=["unique_id", "origin"], how="left", sort=False)
-    known = (~table["censored"] & table["y"].notna() & table["yhat"].notna()).to_numpy()
-    grid = None if quantiles is None else quantiles.to_numpy(dtype="float64")[known]
-    levels = None if quantiles is None else np.asarray(quantiles.columns, dtype="float64")
-    table = table.loc[known].reset_index(drop=True)
-    rows = _Rows.of(table, grid, levels)
+    known = (~frame["censored"] & frame["y"].notna() & frame["yhat"].notna()).to_numpy()
+    if isinstance(quantiles, pd.DataFrame):
+        quantiles = _given(quantiles.loc[known].reset_index(drop=True))
+    read = {name: frame[name].to_numpy()[known] for name in _READ if name in frame.columns}  # one column at a time
+    table = pd.DataFrame(read, copy=False)
+    table = pd.DataFrame(read | _scales_of(table, scales), copy=False)
+    rows = _Rows.of(table, None if quantiles is None else _pinball(table, quantiles))
 
     def grouped(key: pd.Series) -> dict[str, dict[str, Score]]:
         code, found = pd.factorize(key, use_na_sentinel=False)
@@ -125,6 +131,17 @@ def score_frame(
         series=int(table["unique_id"].nunique()),
         rows=len(table),
     )
+
+
+def _scales_of(table: pd.DataFrame, scales: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The scales of each row's series at its origin; NaN where there are none."""
+    out = {name: np.full(len(table), np.nan) for name in ("rmsse_scale", "mase_scale", "weight")}
+    for origin, part in scales.groupby("origin"):
+        rows = np.flatnonzero((table["origin"] == origin).to_numpy())
+        at = pd.Index(part["unique_id"]).get_indexer(pd.Index(table["unique_id"].to_numpy()[rows]))
+        for name, values in out.items():
+            values[rows[at >= 0]] = part[name].to_numpy(dtype="float64")[at[at >= 0]]
+    return out
 
 
 @dataclass(frozen=True)
@@ -147,8 +164,8 @@ class _Rows:
     naive: np.ndarray | None
 
     @classmethod
-    def of(cls, table: pd.DataFrame, grid: np.ndarray | None, levels: np.ndarray | None) -> _Rows:
-        """From known rows with their scales; grid: rows × quantiles at `levels`."""
+    def of(cls, table: pd.DataFrame, pinball: np.ndarray | None) -> _Rows:
+        """From known rows with their scales."""
         y, interval = table["y"].to_numpy(dtype="float64"), None
         inside = {}
         for level in (80, 95):
@@ -167,18 +184,27 @@ class _Rows:
             weight=table["weight"].to_numpy(dtype="float64"),
             inside=inside,
             interval=interval,
-            pinball=None if grid is None or levels is None else _pinball(y, grid, levels),
+            pinball=pinball,
             naive=table["naive"].to_numpy(dtype="float64") if "naive" in table.columns else None,
         )
 
 
-def _pinball(y: np.ndarray, grid: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Mean pinball loss of each row over the quantiles of `grid` (rows × levels)."""
-    total = np.zeros(len(y))
-    for level, column in zip(levels, grid.T, strict=True):
-        off = y - column
-        total += np.maximum(level * off, (level - 1.0) * off)
-    return total / len(levels)
+def _pinball(table: pd.DataFrame, quantiles: Quantiles) -> np.ndarray:
+    """Mean pinball loss of each row over its quantiles."""
+    out = np.zeros(len(table))
+    for begin in range(0, len(table), MOST_ROWS):
+        rows = table.iloc[begin : begin + MOST_ROWS]
+        grid, y, total = quantiles(rows), rows["y"].to_numpy(dtype="float64"), np.zeros(len(rows))
+        for level, column in zip(grid.columns, grid.to_numpy(dtype="float64").T, strict=True):
+            off = y - column
+            total += np.maximum(level * off, (level - 1.0) * off)
+        out[begin : begin + MOST_ROWS] = total / len(grid.columns)
+    return out
+
+
+def _given(grid: pd.DataFrame) -> Quantiles:
+    """Quantiles that are there already, row for row."""
+    return lambda rows: grid.loc[rows.index]
 
 
 def _scores(rows: _Rows, code: np.ndarray, groups: int) -> list[dict[str, Score]]:

@@ -264,7 +264,7 @@ def evaluate_backtest(
     scores = score_frame(
         frame,
         result.scales,
-        quantiles=calibration.quantiles(frame),
+        quantiles=calibration.quantiles,
         classes=classes,
         stores=facts.stores,
         week_steps=week,
@@ -272,7 +272,7 @@ def evaluate_backtest(
     # A closed day is known to have sold nothing: a sum with it is known.
     hierarchy = None
     if levels:
-        known = frame.assign(closed=result.frame["closed"])
+        known = frame[["unique_id", "origin", "ds", "h", "y", "censored", "yhat"]].assign(closed=result.frame["closed"])
         hierarchy = Hierarchy.fit(known, facts.static, week_steps=week, variances=variances)
     return Evaluation(result, frame, calibration, scores, hierarchy)
 
@@ -293,7 +293,7 @@ def assess_holdout(holdout: Holdout, fitted: FittedModel, policy: BusinessPolicy
     scores = score_frame(
         frame,
         holdout.scales.drop(columns="origin").merge(every, how="cross"),
-        quantiles=fitted.calibration.quantiles(frame),
+        quantiles=fitted.calibration.quantiles,
         classes=pd.Series(dict(fitted.classes), dtype=object),
         stores=static.set_index("unique_id")["store_id"] if "store_id" in static.columns else None,
         week_steps=WEEK_STEPS[fitted.spec.grain],
