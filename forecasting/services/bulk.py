@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date
 from typing import Any
 
@@ -99,8 +100,11 @@ def read_out(query: sql.Composable, kinds: Mapping[str, Kind], each: str) -> pd.
     statement = sql.SQL("SELECT {} FROM ({}) AS q GROUP BY {each} ORDER BY {each}").format(
         sql.SQL(", ").join(cells), query, each=sql.Identifier("q", each)
     )
-    with connection.cursor(), connection.wrap_database_errors, psycopg.Cursor(connection.connection) as own:
-        own.execute(statement, binary=True)  # the first of the three has set the search path
+    # Django's cursor sets the search path, and counts the query where queries are counted; it reads text alone.
+    with connection.cursor() as cursor, psycopg.Cursor(connection.connection) as own:
+        counted = getattr(cursor, "debug_sql", None)
+        with connection.wrap_database_errors, counted(statement.as_string(own)) if counted else nullcontext():
+            own.execute(statement, binary=True)
         found: Any = own.pgresult  # it is there after a SELECT
         arrays = [[found.get_value(row, place) for row in range(found.ntuples)] for place in range(len(kinds))]
     columns = {name: _values(name, kind, parts) for (name, kind), parts in zip(kinds.items(), arrays, strict=True)}
