@@ -195,7 +195,7 @@ def _pinball(table: pd.DataFrame, quantiles: Quantiles) -> np.ndarray:
     for begin in range(0, len(table), MOST_ROWS):
         rows = table.iloc[begin : begin + MOST_ROWS]
         grid, y, total = quantiles(rows), rows["y"].to_numpy(dtype="float64"), np.zeros(len(rows))
-        for level, column in zip(grid.columns, grid.to_numpy(dtype="float64").T, strict=True):
+        for level, column in zip(np.asarray(grid.columns, dtype="float64"), grid.to_numpy("float64").T, strict=True):
             off = y - column
             total += np.maximum(level * off, (level - 1.0) * off)
         out[begin : begin + MOST_ROWS] = total / len(grid.columns)
