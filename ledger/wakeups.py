@@ -101,42 +101,33 @@ class _Link:
         """Add tokens. In three commands and no transaction: waiting processes are served before the list is cut."""
         if self._is_left_alone():
             return
-        try:
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.lpush(key, *["1"] * number)
-            pipeline.ltrim(key, 0, MOST_TOKENS - 1)
-            pipeline.expire(key, TOKEN_SECONDS)
-            pipeline.execute()
-        except self._errors as error:
-            self._failed(error)
-        else:
-            self._answered()
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.lpush(key, *["1"] * number)
+        pipeline.ltrim(key, 0, MOST_TOKENS - 1)
+        pipeline.expire(key, TOKEN_SECONDS)
+        self._tried(pipeline.execute)
 
     def wait(self, key: str, seconds: float, asked: Callable[[], bool]) -> bool:
         """Take a token, or let the time go by. False where the Redis is away."""
-        if self._is_left_alone():
-            return False
-        try:
-            self._take(key, seconds, asked)
-        except self._errors as error:
-            self._failed(error)
-            return False
-        self._answered()
-        return True
+        return not self._is_left_alone() and self._tried(partial(self._take, key, seconds, asked))
 
     def answers(self) -> bool:
         """Ask it, whether it was left alone or not."""
-        try:
-            self._client.ping()
-        except self._errors as error:
-            self._failed(error)
-            return False
-        self._answered()
-        return True
+        return self._tried(self._client.ping)
 
     def close(self) -> None:
         """Close what is open."""
         self._client.connection_pool.disconnect()
+
+    def _tried(self, step: Callable[[], object]) -> bool:
+        """Do it, and note whether the Redis was there."""
+        try:
+            step()
+        except self._errors as error:
+            self._failed(error)
+            return False
+        self._answered()
+        return True
 
     def _take(self, key: str, seconds: float, asked: Callable[[], bool]) -> None:
         """One command that the server answers when there is a token; we look at its answer in slices, so that a

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.engine.panel import Panel
+from forecasting.engine.panel_grid import first_rows
 
 ABSURD = 10.0
 """A forecast or a bound beyond this many times the third largest day is cut."""
@@ -123,8 +124,7 @@ def _with_flag(frame: pd.DataFrame, name: str, rows: np.ndarray) -> pd.DataFrame
 
 def _starts(panel: Panel) -> np.ndarray:
     """Position of the first row of each series (rows are sorted by series and day)."""
-    ids = panel.history["unique_id"].to_numpy()
-    return np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1]))) if len(ids) else np.zeros(0, dtype=np.int64)
+    return first_rows(panel.history["unique_id"].to_numpy())
 
 
 def _peaks(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
