@@ -22,6 +22,7 @@ import psutil
 from django.conf import settings
 from django_tenants.utils import schema_context
 
+from benchmarks.forecasting import panels
 from benchmarks.memory import PeakShare
 from benchmarks.place import timed  # first: it sets Django up
 from forecasting import selectors
@@ -73,7 +74,10 @@ def main(schema: str, families: str, horizon: int, *, memory: bool) -> dict[str,
 def _imported() -> None:
     """What a worker has after its first chain: the libraries, and the server that processes are forked from."""
     import hierarchicalforecast.methods  # noqa: F401
+    import holidays
+    import lightgbm  # noqa: F401
 
+    holidays.country_holidays(panels.COUNTRY)  # each country is a module of its own
     with training_pool() as pool:
         if pool is not None:
             pool.submit(int).result()

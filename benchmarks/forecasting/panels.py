@@ -29,7 +29,7 @@ from integrations.engine.contract import DataContract, Role, load_contract
 from integrations.services.files import match_files
 from integrations.services.onboarding import onboard
 
-DISTRICTS, SELLING_DAYS = 20, 183
+COUNTRY, DISTRICTS, SELLING_DAYS = "US", 20, 183
 DEMO = ("smb_tenant_a", "smb_tenant_b", "enterprise_like")
 REAL, SYNTHETIC = "bench_real", "bench_synthetic"
 
@@ -100,7 +100,7 @@ def _body(schema: str, values: Mapping[str, str], *, missing_days: str, known_fu
         "tenant": schema,
         "source": "benchmark",
         "source_type": "enterprise_sftp",
-        "country_code": "US",
+        "country_code": COUNTRY,
         "currency": "USD",
         "files": {role: {"pattern": f"{role}.parquet", "format": "parquet"} for role in roles},
         "field_map": {**names, **values},

@@ -16,6 +16,8 @@ from forecasting.engine.types import RegressorSet
 TOTAL, STORE, CATEGORY = "total", "store", "category"
 LEVELS = (TOTAL, STORE, CATEGORY)
 ATTRIBUTES = {STORE: "store_id", CATEGORY: "category"}
+_STEP = ("origin", "ds", "h")
+_READ = ("unique_id", *_STEP, "y", "yhat", "censored", "closed")
 KNOWN_SHARE = 0.9
 """A node's day is known where the members with known demand carry this share of its forecast."""
 
@@ -44,18 +46,17 @@ class Tree:
         """
         if static["unique_id"].duplicated().any():
             raise ValueError("a series stands twice in the static attributes")
-        parts = []
-        for level in LEVELS:
-            keys = _keys(static, level)
-            if keys is not None:
-                parts.append(pd.DataFrame({"unique_id": static["unique_id"].to_numpy(), "level": level, "key": keys}))
-        table = pd.concat(parts, ignore_index=True)
-        found = {Node(level, key) for level, key in zip(table["level"], table["key"], strict=True)}
-        fresh = sorted(found - set(known), key=lambda node: (LEVELS.index(node.level), node.key))
-        nodes = (*known, *fresh)
+        found = {level: pd.factorize(keys) for level in LEVELS if (keys := _keys(static, level)) is not None}
+        nodes_of = {level: [Node(level, key) for key in keys.tolist()] for level, (_, keys) in found.items()}
+        fresh = {node for nodes in nodes_of.values() for node in nodes}.difference(known)
+        nodes = (*known, *sorted(fresh, key=lambda node: (LEVELS.index(node.level), node.key)))
         number = {node: k + 1 for k, node in enumerate(nodes)}
-        table["node"] = [number[Node(level, key)] for level, key in zip(table["level"], table["key"], strict=True)]
-        members = table[["unique_id", "node"]].astype("int64")
+        numbers = [
+            np.array([number[node] for node in nodes_of[level]], dtype="int64")[code]
+            for level, (code, _) in found.items()
+        ]
+        ids = np.tile(static["unique_id"].to_numpy(dtype="int64"), len(numbers))
+        members = pd.DataFrame({"unique_id": ids, "node": np.concatenate(numbers)})
         return cls(nodes, members.sort_values(["node", "unique_id"], kind="stable", ignore_index=True))
 
     @property
@@ -78,15 +79,15 @@ class Tree:
         return out
 
 
-def _keys(static: pd.DataFrame, level: str) -> list[str] | None:
+def _keys(static: pd.DataFrame, level: str) -> np.ndarray | None:
     """The key of each series on a level, or None where no series has one."""
     if level == TOTAL:
-        return [""] * len(static)
+        return np.full(len(static), "", dtype=object)
     name = ATTRIBUTES[level]
     if name not in static.columns:
         return None
     keys = ["" if value is None or value != value else str(value) for value in static[name].tolist()]
-    return keys if any(keys) else None
+    return np.array(keys, dtype=object) if any(keys) else None
 
 
 def node_forecasts(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
@@ -94,9 +95,8 @@ def node_forecasts(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
 
     frame: unique_id, [origin], ds, h, yhat; what comes out does not depend on the order of its rows.
     """
-    keys = ["unique_id", *_keys_of(frame)]
-    rows = _joined(frame[["unique_id", *_keys_of(frame), "yhat"]], tree)
-    return rows.groupby(keys, sort=True, as_index=False).agg(yhat=("yhat", "sum"), members=("yhat", "size"))
+    made = _summed(frame, tree, {"yhat": frame["yhat"].to_numpy(dtype="float64")})
+    return made[["unique_id", *_keys_of(frame), "yhat", "members"]]
 
 
 def node_errors(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
@@ -109,58 +109,96 @@ def node_errors(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
     """
     if "origin" not in frame.columns or not len(frame):
         return _node_errors(frame, tree)
-    # A level and an origin at a time: together each row would stand once for each node of its series.
-    of_origin, levels = frame["origin"], tree.levels.reindex(tree.members["node"]).to_numpy()
-    of_level = [replace(tree, members=tree.members.loc[levels == level]) for level in dict.fromkeys(levels)]
-    parts: list[pd.DataFrame] = []
-    for origin in np.sort(of_origin.unique()):
-        here = frame.loc[of_origin == origin]
-        parts += [_node_errors(here, one) for one in of_level]
-    out = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    return out.sort_values(["unique_id", *_keys_of(frame)], kind="stable", ignore_index=True)
+    of_origin, columns = frame["origin"].to_numpy(), [name for name in _READ if name in frame.columns]
+    # An origin at a time: the sums' workings are as large as what they add up.
+    parts = [_node_errors(frame.loc[of_origin == origin, columns], tree) for origin in np.unique(of_origin)]
+    return pd.concat(parts, ignore_index=True).sort_values(
+        ["unique_id", *_keys_of(frame)], kind="stable", ignore_index=True
+    )
 
 
 def _node_errors(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
     """As `node_errors`."""
     closed = frame["closed"].to_numpy(dtype=bool) if "closed" in frame.columns else np.zeros(len(frame), dtype=bool)
-    censored = frame["censored"].to_numpy(dtype=bool) & ~closed
-    known = frame["y"].notna().to_numpy() & ~censored & frame["yhat"].notna().to_numpy()
-    yhat = frame["yhat"].fillna(0.0).to_numpy(dtype="float64")
-    rows = frame[["unique_id", *_keys_of(frame)]].assign(
-        y=np.where(known, frame["y"].to_numpy(dtype="float64"), 0.0),
-        yhat=np.where(known, yhat, 0.0),
-        whole=yhat,
-        n=1,
-        known=known.astype("int64"),
-        open=(known & ~closed).astype("int64"),
-    )
-    sums = ["y", "yhat", "whole", "n", "known", "open"]
-    out = _joined(rows, tree).groupby(["unique_id", *_keys_of(frame)], sort=True, as_index=False)[sums].sum()
+    y, whole = frame["y"].to_numpy(dtype="float64"), frame["yhat"].to_numpy(dtype="float64")
+    known = ~np.isnan(y) & ~np.isnan(whole) & (closed | ~frame["censored"].to_numpy(dtype=bool))
+    whole = np.nan_to_num(whole, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    sums = {
+        "y": np.where(known, y, 0.0),
+        "yhat": np.where(known, whole, 0.0),
+        "whole": whole,
+        "known": known,
+        "open": known & ~closed,
+    }
+    out = _summed(frame, tree, sums)
     # Where nothing was forecast, members are counted instead.
-    share = np.where(out["whole"] > 0, out["yhat"] / out["whole"].where(out["whole"] > 0, 1.0), out["known"] / out["n"])
+    forecast = out["whole"] > 0
+    share = np.where(forecast, out["yhat"] / out["whole"].where(forecast, 1.0), out["known"] / out["members"])
     out["censored"] = (share < KNOWN_SHARE) | (out["open"] == 0)
     out["y"] = out["y"].where(~out["censored"])
     return out[["unique_id", *_keys_of(frame), "y", "yhat", "censored"]]
 
 
 def _keys_of(frame: pd.DataFrame) -> list[str]:
-    return [name for name in ("origin", "ds", "h") if name in frame.columns]
+    return [name for name in _STEP if name in frame.columns]
 
 
-def _joined(rows: pd.DataFrame, tree: Tree) -> pd.DataFrame:
-    """Each row once for each node of its series, in one order: sums of floats depend on it."""
-    members = tree.members.sort_values(["unique_id", "node"], kind="stable")
-    known, node = members["unique_id"].to_numpy(), members["node"].to_numpy()
-    given = rows["unique_id"].to_numpy()
-    begin, end = np.searchsorted(known, given, side="left"), np.searchsorted(known, given, side="right")
-    times = end - begin
-    row = np.repeat(np.arange(len(rows)), times)
-    node = node[np.repeat(begin, times) + np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times)]
-    steps = [rows[name].to_numpy() for name in ("h", "origin") if name in rows.columns]
-    order = np.lexsort((given[row], node, *(values[row] for values in steps)))
-    out = {"unique_id": node[order]}
-    out |= {name: rows[name].to_numpy()[row[order]] for name in rows.columns if name != "unique_id"}
-    return pd.DataFrame(out, copy=False)
+def _summed(frame: pd.DataFrame, tree: Tree, values: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """unique_id (the node's number), the keys of the step, the sums of the values over the node's rows there, and how
+    many those are (members); by node and step.
+
+    The rows of a node are added up in the order of their series, whatever that of the frame: sums of floats depend on
+    it. Rows of a series that the tree does not know are left out.
+    """
+    frame, values = _by_series(frame, tree, values)
+    given, (step, steps) = frame["unique_id"].to_numpy(), _steps(frame)
+    begins = first_rows(given)
+    times, parts = np.diff(begins, append=len(given)), []
+    for ids, nodes in _levels(tree):
+        numbers, of_series = np.unique(nodes[np.searchsorted(ids, given[begins])], return_inverse=True)
+        group, groups = of_series.repeat(times) * len(steps) + step, len(numbers) * len(steps)
+        members = np.bincount(group, minlength=groups)
+        there = np.flatnonzero(members)
+        node, at = np.divmod(there, max(len(steps), 1))
+        sums = {name: np.bincount(group, value, minlength=groups)[there] for name, value in values.items()}
+        keys = steps.take(at).reset_index(drop=True)
+        parts.append(keys.assign(unique_id=numbers[node], **sums, members=members[there]))
+    out = pd.concat(parts, ignore_index=True)
+    return out.sort_values(["unique_id", *steps.columns], kind="stable", ignore_index=True)
+
+
+def _by_series(
+    frame: pd.DataFrame, tree: Tree, values: Mapping[str, np.ndarray]
+) -> tuple[pd.DataFrame, Mapping[str, np.ndarray]]:
+    """The rows of the tree's series, series by series, and their values."""
+    given = frame["unique_id"].to_numpy()
+    known = np.isin(given, tree.members["unique_id"].to_numpy())
+    if known.all() and not (given[1:] < given[:-1]).any():
+        return frame, values
+    rows = np.flatnonzero(known)
+    rows = rows[np.argsort(given[rows], kind="stable")]
+    return frame.iloc[rows], {name: of[rows] for name, of in values.items()}
+
+
+def _levels(tree: Tree) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each level the ids of the series (ascending) and the node of each: on a level a series belongs to one."""
+    node, ids = tree.members["node"].to_numpy(), tree.members["unique_id"].to_numpy()
+    level = np.array([LEVELS.index(one.level) for one in tree.nodes], dtype="int64")[node - 1]
+    rows = np.lexsort((ids, level))
+    parts = np.split(rows, np.flatnonzero(np.diff(level[rows])) + 1)
+    return [(ids[part], node[part]) for part in parts]
+
+
+def _steps(frame: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """The number of each row's step, and the keys of the steps in their order."""
+    keys, code = _keys_of(frame), np.zeros(len(frame), dtype="int64")
+    for name in keys:
+        part, found = pd.factorize(frame[name].to_numpy(), sort=True)
+        code = code * len(found) + part
+    number, found = pd.factorize(code, sort=True)
+    row = np.zeros(len(found), dtype="int64")
+    row[number] = np.arange(len(frame))
+    return number, frame[keys].take(row).reset_index(drop=True)
 
 
 def node_panel(panel: Panel, tree: Tree) -> Panel:

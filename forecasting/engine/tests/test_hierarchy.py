@@ -166,6 +166,55 @@ def test_node_errors__nothing_forecast__members_are_counted():
     assert total_row(beside({**rows, 4: (np.nan, 0.0, True, False)}))["censored"]
 
 
+def slow_errors(frame: pd.DataFrame, static: pd.DataFrame) -> dict[tuple[object, ...], tuple[float, float, bool]]:
+    """(level, key, origin, ds) -> y, yhat, censored of the node, by plain loops over the rows."""
+    facts, groups = {row["unique_id"]: row for row in static.to_dict("records")}, {}
+    for row in frame.to_dict("records"):
+        one = facts.get(row["unique_id"])
+        if one is None:
+            continue
+        for level, key in (("total", ""), ("store", one["store_id"]), ("category", one["category"] or "")):
+            groups.setdefault((level, key, row["origin"], row["ds"]), []).append(row)
+    out = {}
+    for name, rows in groups.items():
+        known = [
+            row for row in rows
+            if (row["closed"] or not row["censored"]) and not np.isnan(row["y"]) and not np.isnan(row["yhat"])
+        ]  # fmt: skip
+        whole = sum(row["yhat"] for row in rows if not np.isnan(row["yhat"]))
+        yhat = sum(row["yhat"] for row in known)
+        share = yhat / whole if whole > 0 else len(known) / len(rows)
+        censored = share < 0.9 or all(row["closed"] for row in known)
+        out[name] = (float("nan") if censored else sum(row["y"] for row in known), yhat, censored)
+    return out
+
+
+def test_node_errors__random_rows_in_any_order__as_by_loops():
+    rng, count = np.random.default_rng(7), 23
+    ids = np.arange(1, count + 1) * 3
+    static = pd.DataFrame({"unique_id": ids, "store_id": [f"s{k % 4}" for k in ids],
+                           "category": [None if k % 5 == 0 else f"c{k % 3}" for k in ids]})  # fmt: skip
+    frame = pd.concat(
+        [paths({k: [0.0] * 9 for k in [*ids, 1000]}, origin) for origin in ("2024-01-31", "2024-02-07", "2024-02-14")],
+        ignore_index=True,
+    )
+    n = len(frame)
+    frame["yhat"], frame["y"] = rng.gamma(2.0, 3.0, n), rng.poisson(5, n).astype("float64")
+    frame["censored"], frame["closed"] = rng.random(n) < 0.06, rng.random(n) < 0.1
+    frame.loc[rng.random(n) < 0.02, "y"] = np.nan
+    frame.loc[rng.random(n) < 0.02, "yhat"] = np.nan
+    frame = frame.loc[rng.random(n) < 0.9].sample(frac=1.0, random_state=5)
+    tree = Tree.of(static)
+    found, expected = node_errors(frame, tree), slow_errors(frame, static)
+    assert len(found) == len(expected)
+    assert 0 < found["censored"].sum() < len(found), "both known and unknown days"
+    for row in found.to_dict("records"):
+        y, yhat, censored = expected[*tree.nodes[row["unique_id"] - 1], row["origin"], row["ds"]]
+        assert row["censored"] == censored
+        assert (row["y"], row["yhat"]) == pytest.approx((y, yhat), rel=1e-12, nan_ok=True)
+    pd.testing.assert_frame_equal(found, node_errors(frame.sort_index(), tree), check_exact=True)
+
+
 def test_node_panel__unknown_and_closed_days_and_a_late_store__as_by_loops():
     days = pd.date_range("2024-01-01", periods=21)
     rows = [{"unique_id": k, "ds": day, "y": 10.0 * k + day.day, "censored": False, "promo": float(k == 1)}
