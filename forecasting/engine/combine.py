@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 from forecasting.engine.backtest import Backtest
 from forecasting.engine.bootstrap import MIN_SERIES, resampled_totals
 from forecasting.engine.choice import Study
+from forecasting.engine.paths import MOST_ROWS
 from forecasting.engine.types import ANY_CLASS, ModelSpec
 from forecasting.engine.weights import MIN_COVERED as MIN_COVERED  # the sweep of a strategy cycle asks the same
 from forecasting.engine.weights import Rows
@@ -45,26 +46,12 @@ def combine(frame: pd.DataFrame, weights: Weights, classes: pd.Series) -> pd.Dat
     `FALLBACKS` that has a value stands in. `family` names who really made it ("lightgbm",
     "lightgbm+prophet"); flags: "declined:<family>" for a weighted family that is missing, "fallback" for a stand-in.
     """
-    names = sorted({f for row in weights.values() for f, w in row.items() if w > 0})
-    stand_ins = [f for f in FALLBACKS if f in frame.columns]
-    values = frame[names].to_numpy(dtype="float64")
-    of_class = frame["unique_id"].map(classes).fillna(ANY_CLASS).astype(str).to_numpy()
-    weight = np.zeros_like(values)
-    for name in set(of_class):
-        row = weights.get(name, weights[ANY_CLASS])
-        weight[of_class == name] = [row.get(f, 0.0) for f in names]
-    present = np.isfinite(values)
-    used = np.where(present, weight, 0.0)
-    total = used.sum(axis=1)
-    safe = np.where(total > 0, total, 1.0)
-    yhat = np.where(total > 0, (np.where(present, values, 0.0) * used).sum(axis=1) / safe, np.nan)
-    missing = (weight > 0) & ~present
-    code = used.astype(bool) @ (1 << np.arange(len(names))) if names else np.zeros(len(frame), dtype=int)
-    lost = missing @ (1 << np.arange(len(names)))
-    family = pd.Series(code).map({c: "+".join(f for i, f in enumerate(names) if c >> i & 1) for c in set(code)})
-    flags = pd.Series(lost).map({c: _flags(names, int(c)) for c in set(lost)})
-    out = pd.DataFrame({"yhat": yhat, "family": family.to_numpy(), "flags": flags.to_numpy()}, index=frame.index)
-    for name in stand_ins:
+    names, yhat, used, lost = _mixed(frame, weights, classes)
+    bits = 1 << np.arange(len(names))
+    family = _texts(used @ bits, lambda by: "+".join(_picked(names, by)))
+    flags = _texts(lost @ bits, lambda gone: ",".join(f"declined:{name}" for name in _picked(names, gone)))
+    out = pd.DataFrame({"yhat": yhat, "family": family, "flags": flags}, index=frame.index)
+    for name in (f for f in FALLBACKS if f in frame.columns):
         need = out["yhat"].isna() & frame[name].notna()
         out.loc[need, "yhat"] = frame.loc[need, name]
         out.loc[need, "family"] = name
@@ -72,8 +59,46 @@ def combine(frame: pd.DataFrame, weights: Weights, classes: pd.Series) -> pd.Dat
     return out
 
 
-def _flags(names: list[str], code: int) -> str:
-    return ",".join(f"declined:{f}" for i, f in enumerate(names) if code >> i & 1)
+def combined(frame: pd.DataFrame, weights: Weights, classes: pd.Series) -> np.ndarray:
+    """The yhat of `combine` alone, reckoned some rows at a time."""
+    parts = []
+    for start in range(0, len(frame), MOST_ROWS):
+        rows = frame.iloc[start : start + MOST_ROWS]
+        yhat = _mixed(rows, weights, classes)[1]
+        for name in (f for f in FALLBACKS if f in frame.columns):
+            yhat = np.where(np.isnan(yhat), rows[name].to_numpy(dtype="float64"), yhat)
+        parts.append(yhat)
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _mixed(
+    frame: pd.DataFrame, weights: Weights, classes: pd.Series
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """The families that carry weight; yhat of each row before anything stands in; which of them made it and which of
+    those meant to are missing (rows × families)."""
+    names = sorted({f for row in weights.values() for f, w in row.items() if w > 0})
+    kinds = [ANY_CLASS, *sorted(set(weights) - {ANY_CLASS})]
+    number = classes.map({kind: place for place, kind in enumerate(kinds)}).fillna(0).astype("int64")
+    at = number.index.get_indexer(pd.Index(frame["unique_id"]))
+    kind = np.where(at < 0, 0, number.to_numpy()[at]) if len(number) else np.zeros(len(frame), dtype="int64")
+    shares = np.array([[weights.get(one, {}).get(f, 0.0) for f in names] for one in kinds])
+    weight, values = shares.reshape(len(kinds), len(names))[kind], frame[names].to_numpy(dtype="float64")
+    present = np.isfinite(values)
+    used = np.where(present, weight, 0.0)
+    total = used.sum(axis=1)
+    safe = np.where(total > 0, total, 1.0)
+    yhat = np.where(total > 0, (np.where(present, values, 0.0) * used).sum(axis=1) / safe, np.nan)
+    return names, yhat, used.astype(bool), (weight > 0) & ~present
+
+
+def _picked(names: Sequence[str], bits: int) -> list[str]:
+    return [name for place, name in enumerate(names) if bits >> place & 1]
+
+
+def _texts(bits: np.ndarray, text: Callable[[int], str]) -> np.ndarray:
+    """The text of each row's number, made once for each number."""
+    code, found = pd.factorize(bits)
+    return np.array([text(int(one)) for one in found], dtype=object)[code]
 
 
 def study(backtest: Backtest, classes: pd.Series, seed: int = 2017) -> Study:
@@ -133,7 +158,7 @@ def series_errors(backtest: Backtest, weights: Weights, classes: pd.Series) -> p
     frame = backtest.frame
     known = ~frame["censored"] & frame["y"].notna()
     frame = frame.loc[known]
-    yhat = combine(frame, weights, classes)["yhat"]
+    yhat = combined(frame, weights, classes)
     rows = pd.DataFrame({"unique_id": frame["unique_id"], "error": (frame["y"] - yhat).abs(), "actual": frame["y"]})
     return rows.groupby("unique_id", sort=True).sum()
 

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecasting.engine.conformal_residuals import Normalised, Residuals, curve_at, shape
+
 GRID = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
         0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)  # fmt: skip
 LEVELS = {80: (0.1, 0.9), 95: (0.025, 0.975)}
 ANY = "*"
 MIN_RESIDUALS = 150
 MIN_SUMS = 60
-SHRINK = 7.0
 COLD_START_FACTOR = 1.5
 MAX_WEEK_GROWTH = 1.25
 
@@ -56,31 +57,25 @@ class Calibration:
     @classmethod
     def fit(cls, frame: pd.DataFrame, classes: pd.Series, *, week_steps: int = 7) -> Calibration:
         """From rolling-origin rows (unique_id, origin, h, y, censored, yhat). Raises NoResiduals."""
-        rows = frame.loc[~frame["censored"] & frame["y"].notna() & frame["yhat"].notna()].reset_index(drop=True)
-        if not len(rows):
+        rows = Residuals.of(frame)
+        if not len(rows.h):
             raise NoResiduals
-        rows = rows.assign(residual=rows["y"] - rows["yhat"])
-        rows["absolute"] = rows["residual"].abs()
-        sigma, level, curve = _series_scales(rows)
-        scale = _held_out_scale(rows, curve)
-        residual, h = rows["residual"].to_numpy(), rows["h"].to_numpy()
-        groups = _Groups.of(rows["unique_id"], classes)
-        week = (h - 1) // week_steps + 1
-        weeks = {
-            str(int(w)): groups.quantiles((residual / scale)[week == w], week == w, MIN_RESIDUALS)
-            for w in np.unique(week)
-        }
+        scales = rows.scales()
+        normal = rows.normalised(scales.curve)
+        groups = _Groups.of(rows.ids, rows.n, classes)
+        week = (rows.h - 1) // week_steps + 1
+        weeks = {str(int(w)): groups.quantiles(normal.alone, week == w, MIN_RESIDUALS) for w in np.unique(week)}
         return cls(
             grid=GRID,
             weeks=weeks,
-            sums=_sums(rows, residual, scale, groups),
-            sigma=_texts(sigma, float),
-            level=_texts(level, float),
-            classes=_texts(classes.reindex(sigma.index).fillna(ANY), str),
-            curve=curve,
+            sums=_sums(rows.h, normal, groups),
+            sigma=_texts(scales.ids, scales.sigma, float),
+            level=_texts(scales.ids, scales.level, float),
+            classes=_texts(scales.ids, classes.reindex(scales.ids).fillna(ANY).to_numpy(), str),
+            curve=scales.curve,
             growth=_growth(weeks),
             week_steps=week_steps,
-            residuals=len(rows),
+            residuals=len(rows.h),
         )
 
     @cached_property
@@ -103,8 +98,8 @@ class Calibration:
         sigma, level = sigmas[at], levels[at]
         if new.any():
             mean = frame["yhat"].groupby(frame["unique_id"]).transform("mean").to_numpy(dtype="float64")[new]
-            sigma[new], level[new] = COLD_START_FACTOR * _curve(self.curve, mean), mean
-        return np.asarray(sigma * _shape(yhat, level))
+            sigma[new], level[new] = COLD_START_FACTOR * curve_at(self.curve, mean), mean
+        return np.asarray(sigma * shape(yhat, level))
 
     def quantiles(self, frame: pd.DataFrame, probabilities: tuple[float, ...] | None = None) -> pd.DataFrame:
         """Quantiles of each row (unique_id, h, yhat): one column per probability, never below zero, non-decreasing."""
@@ -189,54 +184,8 @@ class Calibration:
         return cls(**{**values, "grid": tuple(values["grid"]), "curve": tuple(values["curve"])})
 
 
-def _texts(values: pd.Series, kind: type) -> dict[str, Any]:
-    return {str(int(k)): kind(v) for k, v in zip(values.index.to_numpy(), values.to_numpy(), strict=True)}
-
-
-def _curve(curve: tuple[float, float], level: np.ndarray) -> np.ndarray:
-    return np.asarray(np.exp(curve[0]) * np.maximum(level, 0.05) ** curve[1])
-
-
-def _shape(yhat: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Within a series the error grows with the square root of the forecast (a count's own law), within limits."""
-    share = yhat / np.where(level > 0, level, 1.0)
-    return np.asarray(np.sqrt(np.clip(np.where(level > 0, share, 1.0), 0.25, 4.0)))
-
-
-def _series_scales(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, tuple[float, float]]:
-    """Per series: mean absolute residual, shrunk towards what series of its level have; its mean forecast."""
-    by = rows.groupby("unique_id")
-    level = by["yhat"].mean()
-    absolute, mean, n = by["absolute"].mean().to_numpy(), level.to_numpy(), by.size().to_numpy()
-    usable = (absolute > 0) & (mean > 0)
-    curve = (float(np.log(max(absolute.mean(), 1e-6))), 0.0)
-    if usable.sum() >= 5 and len(np.unique(mean[usable])) > 1:
-        x, y = np.log(np.maximum(mean[usable], 0.05)), np.log(absolute[usable])
-        slope = float(np.clip(np.polyfit(x, y, 1)[0], 0.0, 1.0))
-        curve = (float(y.mean() - slope * x.mean()), slope)
-    return pd.Series(_shrunk(absolute, mean, n, curve), index=level.index), level, curve
-
-
-def _shrunk(absolute: np.ndarray, level: np.ndarray, n: np.ndarray, curve: tuple[float, float]) -> np.ndarray:
-    expected = _curve(curve, level)
-    own = n / (n + SHRINK)
-    floor = np.maximum(absolute, 0.05 * expected)
-    log = own * np.log(np.maximum(floor, 1e-6)) + (1 - own) * np.log(np.maximum(expected, 1e-6))
-    return np.asarray(np.exp(log))
-
-
-def _held_out_scale(rows: pd.DataFrame, curve: tuple[float, float]) -> np.ndarray:
-    """Scale of each residual from the series' other origins, so that a residual does not set its own scale."""
-    by = rows.groupby(["unique_id", "origin"])
-    path = by[["absolute", "yhat"]].sum().assign(n=by.size())
-    whole = path.groupby(level="unique_id").transform("sum")
-    n, alone = (whole["n"] - path["n"]).to_numpy(), (whole["n"] == path["n"]).to_numpy()
-    some = np.where(alone, 1, n)
-    level = np.where(alone, whole["yhat"] / whole["n"], (whole["yhat"] - path["yhat"]) / some)
-    absolute = np.where(alone, _curve(curve, level), (whole["absolute"] - path["absolute"]) / some)
-    sigma = _shrunk(absolute, level, n, curve)
-    by_path = by.ngroup().to_numpy()  # numbered in the order of the groups above
-    return np.asarray(sigma[by_path] * _shape(rows["yhat"].to_numpy(), level[by_path]))
+def _texts(ids: np.ndarray, values: np.ndarray, kind: type) -> dict[str, Any]:
+    return {str(int(k)): kind(v) for k, v in zip(ids, values, strict=True)}
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, ...]:
@@ -255,16 +204,18 @@ class _Groups:
     code: np.ndarray
 
     @classmethod
-    def of(cls, ids: pd.Series, classes: pd.Series) -> _Groups:
+    def of(cls, ids: np.ndarray, times: np.ndarray, classes: pd.Series) -> _Groups:
+        """ids: the series of each path; times: its rows."""
         known = classes.fillna(ANY).astype(str)
         names = sorted({ANY, *known})
         number = known.map({name: position for position, name in enumerate(names)})
         code = number.reindex(ids).fillna(names.index(ANY))
-        return cls(tuple(names), code.to_numpy().astype("int8"))
+        return cls(tuple(names), code.to_numpy().astype("int8").repeat(times))
 
     def quantiles(self, values: np.ndarray, mask: np.ndarray, least: int) -> dict[str, tuple[float, ...]]:
-        """Quantiles of the values of all rows of the mask ("*"), and of each class that has at least so many."""
-        code, out = self.code[mask], {ANY: _quantiles(values)}
+        """Quantiles of the values of the mask's rows ("*"), and of each class that has at least so many of them."""
+        code, values = self.code[mask], values[mask]
+        out = {ANY: _quantiles(values)}
         for number, name in enumerate(self.names):
             here = code == number
             if name != ANY and int(here.sum()) >= least:
@@ -272,23 +223,14 @@ class _Groups:
         return out
 
 
-def _sums(rows: pd.DataFrame, residual: np.ndarray, scale: np.ndarray, groups: _Groups) -> dict[str, Any]:
-    """Residuals of the sum over the first L steps, by sqrt(L) times the mean scale, for each L that occurs."""
-    order = np.lexsort((rows["h"], rows["origin"].astype("int64"), rows["unique_id"]))
-    series, origin, h = (rows[key].to_numpy()[order] for key in ("unique_id", "origin", "h"))
-    first = np.r_[True, (series[1:] != series[:-1]) | (origin[1:] != origin[:-1])]
-    path = np.cumsum(first) - 1
-    begin = np.flatnonzero(first)[path]
-    count = np.arange(len(h)) - begin + 1
-    by_path = pd.DataFrame({"residual": residual[order], "scale": scale[order]}).groupby(path).cumsum().to_numpy()
-    normal = by_path[:, 0] / (np.sqrt(count) * (by_path[:, 1] / count))
-    ordered, complete = _Groups(groups.names, groups.code[order]), count == h
+def _sums(h: np.ndarray, normal: Normalised, groups: _Groups) -> dict[str, Any]:
+    """Quantiles of the residuals of the sum over the first L steps, for each L that occurs."""
     out = {}
     for steps in np.unique(h):
-        here = complete & (h == steps)
+        here = normal.whole & (h == steps)
         if here.any():
-            out[str(int(steps))] = ordered.quantiles(normal[here], here, MIN_SUMS)
-    return out or {"1": groups.quantiles(residual / scale, np.ones(len(residual), dtype=bool), MIN_SUMS)}
+            out[str(int(steps))] = groups.quantiles(normal.summed, here, MIN_SUMS)
+    return out or {"1": groups.quantiles(normal.alone, np.ones(len(h), dtype=bool), MIN_SUMS)}
 
 
 def _growth(weeks: Mapping[str, Mapping[str, tuple[float, ...]]]) -> float:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from forecasting.engine.paths import path_begins, path_order, pieces
+from forecasting.engine.score_sums import PARTS, Rows, Tally
+
 SCORE_NAMES = ("wape", "bias", "rmsse", "wrmsse", "mase", "coverage80", "coverage95", "winkler80", "scrps", "fva")
-NO_ROWS = "no rows with a known actual"
-MOST_ROWS = 1 << 16
-"""So many rows have their quantiles at once: 23 figures each would be most of the memory of a large tenant."""
+NO_ROWS, ALL = "no rows with a known actual", ""
 _READ = ("unique_id", "origin", "h", "y", "yhat", "naive", "lo80", "hi80", "lo95", "hi95")
-Quantiles = Callable[[pd.DataFrame], pd.DataFrame]
+Made = Callable[[pd.DataFrame], pd.DataFrame]
+"""What is made of some rows, row for row."""
 
 
 @dataclass(frozen=True)
@@ -96,176 +98,123 @@ def score_frame(
     frame: pd.DataFrame,
     scales: pd.DataFrame,
     *,
-    quantiles: Quantiles | pd.DataFrame | None = None,
+    quantiles: Made | pd.DataFrame | None = None,
+    intervals: Made | None = None,
     classes: pd.Series | None = None,
     stores: pd.Series | None = None,
     week_steps: int = 7,
 ) -> ScoreSet:
-    """All scores of forecasts beside actuals.
+    """All scores of forecasts beside actuals, a piece of the rows at a time.
 
-    frame: unique_id, origin, ds, h, y, censored, yhat; optional naive (seasonal-naive forecast of the same rows),
-        lo80, hi80, lo95, hi95. scales: as in `Backtest.scales`. quantiles: one row per row of `frame`, one column per
-        probability (float), for the sCRPS; or what makes them of some of its rows, so that never all are there at once.
-        classes, stores: index unique_id. week_steps: steps in a horizon week.
+    frame: unique_id, origin, h, y, censored, yhat; optional naive (seasonal-naive forecast of the same rows), lo80,
+        hi80, lo95, hi95. scales: as in `Backtest.scales`. quantiles: one row per row of `frame`, one column per
+        probability (float), for the sCRPS; or what makes them of some of its rows. intervals: what adds lo80, hi80,
+        lo95 and hi95 to some of its rows, where they are not there yet. classes, stores: index unique_id. week_steps:
+        steps in a horizon week.
     """
-    known = (~frame["censored"] & frame["y"].notna() & frame["yhat"].notna()).to_numpy()
-    if isinstance(quantiles, pd.DataFrame):
-        quantiles = _given(quantiles.loc[known].reset_index(drop=True))
-    read = {name: frame[name].to_numpy()[known] for name in _READ if name in frame.columns}  # one column at a time
-    table = pd.DataFrame(read, copy=False)
-    table = pd.DataFrame(read | _scales_of(table, scales), copy=False)
-    rows = _Rows.of(table, None if quantiles is None else _pinball(table, quantiles))
-
-    def grouped(key: pd.Series) -> dict[str, dict[str, Score]]:
-        code, found = pd.factorize(key, use_na_sentinel=False)
-        names = [str(name) for name in found]
-        return dict(sorted(zip(names, _scores(rows, code, len(names)), strict=True)))
-
-    weeks = ((table["h"] - 1) // week_steps + 1).astype("int64")
+    order = path_order(frame)
+    if order is not None:
+        frame = frame.iloc[order]
+        quantiles = quantiles.iloc[order] if isinstance(quantiles, pd.DataFrame) else quantiles
+    of_origin = {origin: part.set_index("unique_id") for origin, part in scales.groupby("origin")}
+    whole, weeks, kinds, shops = Tally({ALL: np.zeros(len(PARTS))}), Tally(), Tally(), Tally()
+    ids: list[np.ndarray] = []
+    days: list[np.ndarray] = []
+    for piece in pieces(frame):
+        given = frame.iloc[piece]
+        known = (~given["censored"] & given["y"].notna() & given["yhat"].notna()).to_numpy()
+        read = {name: given[name].to_numpy()[known] for name in _READ if name in given.columns}
+        table = pd.DataFrame(read, copy=False)
+        table = intervals(table) if intervals is not None else table
+        grid = quantiles.iloc[piece].loc[known] if isinstance(quantiles, pd.DataFrame) else quantiles
+        rows = Rows.of(table, _scales_of(table, of_origin), grid(table) if callable(grid) else grid)
+        ids.append(table["unique_id"].unique())
+        days.append(table["origin"].unique())
+        whole.add(rows, np.zeros(len(table), dtype="int64"), [ALL])
+        weeks.add(rows, *_grouped(((table["h"] - 1) // week_steps + 1).astype("int64")))
+        if classes is not None:
+            kinds.add(rows, *_grouped(table["unique_id"].map(classes)))
+        if stores is not None:
+            shops.add(rows, *_grouped(table["unique_id"].map(stores)))
+    has = _Has(
+        levels=tuple(level for level in (80, 95) if intervals is not None or f"lo{level}" in frame.columns),
+        quantiles=quantiles is not None,
+        naive="naive" in frame.columns,
+    )
     return ScoreSet(
-        overall=_scores(rows, np.zeros(len(table), dtype="int64"), 1)[0],
-        by_week=grouped(weeks),
-        by_class={} if classes is None else grouped(table["unique_id"].map(classes)),
-        by_store={} if stores is None else grouped(table["unique_id"].map(stores)),
-        origins=int(table["origin"].nunique()),
-        series=int(table["unique_id"].nunique()),
-        rows=len(table),
+        overall=_scores(whole, has)[ALL],
+        by_week=_scores(weeks, has),
+        by_class=_scores(kinds, has),
+        by_store=_scores(shops, has),
+        origins=_distinct(days),
+        series=_distinct(ids),
+        rows=int(whole.sums[ALL][0]),
     )
 
 
-def _scales_of(table: pd.DataFrame, scales: pd.DataFrame) -> dict[str, np.ndarray]:
+def _grouped(key: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """The group of each row as a number, and the groups' names."""
+    code, found = pd.factorize(key, use_na_sentinel=False)
+    return code, [str(name) for name in found]
+
+
+def _distinct(parts: Sequence[np.ndarray]) -> int:
+    return len(pd.unique(np.concatenate(parts))) if parts else 0
+
+
+def _scales_of(table: pd.DataFrame, of_origin: Mapping[Any, pd.DataFrame]) -> dict[str, np.ndarray]:
     """The scales of each row's series at its origin; NaN where there are none."""
     out = {name: np.full(len(table), np.nan) for name in ("rmsse_scale", "mase_scale", "weight")}
-    for origin, part in scales.groupby("origin"):
-        rows = np.flatnonzero((table["origin"] == origin).to_numpy())
-        at = pd.Index(part["unique_id"]).get_indexer(pd.Index(table["unique_id"].to_numpy()[rows]))
+    begins = path_begins(table)
+    times = np.diff(begins, append=len(table))
+    series, origins = table["unique_id"].to_numpy()[begins], table["origin"].to_numpy()[begins]
+    for origin in pd.unique(origins):
+        part = of_origin.get(pd.Timestamp(origin))
+        if part is None or not len(part):
+            continue
+        here = origins == origin
+        at = part.index.get_indexer(pd.Index(series[here]))
+        rows, times_here = here.repeat(times), times[here]
         for name, values in out.items():
-            values[rows[at >= 0]] = part[name].to_numpy(dtype="float64")[at[at >= 0]]
+            values[rows] = np.where(at >= 0, part[name].to_numpy(dtype="float64")[at], np.nan).repeat(times_here)
     return out
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """What the scores need of each row, measured once; the groups only add it up. None where the forecasts lack it.
+class _Has:
+    """What the forecasts have: levels of intervals, stored quantiles, a seasonal-naive forecast beside them."""
 
-    path: number of the series at its origin. inside: level -> whether the actual lies in the interval. pinball: mean
-    over the stored quantiles.
-    """
-
-    y: np.ndarray
-    error: np.ndarray
-    path: np.ndarray
-    rmsse_scale: np.ndarray
-    mase_scale: np.ndarray
-    weight: np.ndarray
-    inside: Mapping[int, np.ndarray]
-    interval: np.ndarray | None
-    pinball: np.ndarray | None
-    naive: np.ndarray | None
-
-    @classmethod
-    def of(cls, table: pd.DataFrame, pinball: np.ndarray | None) -> _Rows:
-        """From known rows with their scales."""
-        y, interval = table["y"].to_numpy(dtype="float64"), None
-        inside = {}
-        for level in (80, 95):
-            if f"lo{level}" in table.columns:
-                low, high = table[f"lo{level}"].to_numpy(), table[f"hi{level}"].to_numpy()
-                inside[level] = (y >= low) & (y <= high)
-                if level == 80:
-                    interval = (high - low) + 10.0 * np.maximum(low - y, 0) + 10.0 * np.maximum(y - high, 0)
-        series, origin = (pd.factorize(table[key])[0].astype("int64") for key in ("unique_id", "origin"))
-        return cls(
-            y=y,
-            error=table["yhat"].to_numpy(dtype="float64") - y,
-            path=series * (int(origin.max(initial=0)) + 1) + origin,
-            rmsse_scale=table["rmsse_scale"].to_numpy(dtype="float64"),
-            mase_scale=table["mase_scale"].to_numpy(dtype="float64"),
-            weight=table["weight"].to_numpy(dtype="float64"),
-            inside=inside,
-            interval=interval,
-            pinball=pinball,
-            naive=table["naive"].to_numpy(dtype="float64") if "naive" in table.columns else None,
-        )
+    levels: tuple[int, ...]
+    quantiles: bool
+    naive: bool
 
 
-def _pinball(table: pd.DataFrame, quantiles: Quantiles) -> np.ndarray:
-    """Mean pinball loss of each row over its quantiles."""
-    out = np.zeros(len(table))
-    for begin in range(0, len(table), MOST_ROWS):
-        rows = table.iloc[begin : begin + MOST_ROWS]
-        grid, y, total = quantiles(rows), rows["y"].to_numpy(dtype="float64"), np.zeros(len(rows))
-        for level, column in zip(np.asarray(grid.columns, dtype="float64"), grid.to_numpy("float64").T, strict=True):
-            off = y - column
-            total += np.maximum(level * off, (level - 1.0) * off)
-        out[begin : begin + MOST_ROWS] = total / len(grid.columns)
-    return out
-
-
-def _given(grid: pd.DataFrame) -> Quantiles:
-    """Quantiles that are there already, row for row."""
-    return lambda rows: grid.loc[rows.index]
-
-
-def _scores(rows: _Rows, code: np.ndarray, groups: int) -> list[dict[str, Score]]:
-    """All scores of each group of rows; code: the group of each row, 0 … groups - 1."""
-
-    def total(values: np.ndarray, of: np.ndarray | slice = slice(None)) -> np.ndarray:
-        return np.bincount(code[of], values[of], minlength=groups)
-
-    n, actual, absolute = np.bincount(code, minlength=groups), total(np.abs(rows.y)), total(np.abs(rows.error))
+def _scores(tally: Tally, has: _Has) -> dict[str, dict[str, Score]]:
+    """Group -> all scores."""
+    names, of = tally.table()
+    n, no_scale = of["n"], "no series has a training scale above zero"
     table = {
-        "wape": _ratios(absolute, actual, n),
-        "bias": _ratios(total(rows.error), actual, n),
-        **_scaled(rows, code, groups),
+        "wape": _ratios(of["absolute"], of["actual"], n),
+        "bias": _ratios(of["error"], of["actual"], n),
+        "rmsse": _ratios(of["rmsse"], of["rmsses"], np.where(of["rmsses"] > 0, of["rmsses"], of["paths"]), no_scale),
+        "wrmsse": [
+            ratio(float(a), float(b), int(k), "weights are zero" if some else no_scale)
+            for a, b, k, some in zip(of["wrmsse"], of["weight"], of["paths"], of["rmsses"], strict=True)
+        ],
+        "mase": _ratios(of["mase"], of["mases"], np.where(of["mases"] > 0, of["mases"], of["paths"]), no_scale),
     }
     no_interval, no_grid = "the forecasts have no interval", "the forecasts have no stored quantiles"
     for level in (80, 95):
-        found = rows.inside.get(level)
-        table[f"coverage{level}"] = _absent(n, no_interval) if found is None else _ratios(total(found * 1.0), n, n)
-    table["winkler80"] = _absent(n, no_interval)
-    if rows.interval is not None:
-        usable = rows.mase_scale > 0
-        scaled = rows.interval / np.where(usable, rows.mase_scale, 1.0)
-        reason = "no series has a seasonal-naive error above zero in training"
-        table["winkler80"] = _ratios(total(scaled, usable), np.bincount(code[usable], minlength=groups), n, reason)
-    table["scrps"] = _absent(n, no_grid) if rows.pinball is None else _ratios(total(rows.pinball), actual, n)
-    table["fva"] = _absent(n, "no seasonal-naive forecast of the same rows")
-    if rows.naive is not None:
-        both = np.isfinite(rows.naive)
-        floor, own = total(np.abs(rows.y - rows.naive), both), total(np.abs(rows.error), both)
-        left = _ratios(own, floor, np.bincount(code[both], minlength=groups), "seasonal naive makes no error")
-        table["fva"] = [one if one.value is None else Score(1.0 - one.value, one.n) for one in left]
-    return [{name: table[name][group] for name in SCORE_NAMES} for group in range(groups)]
-
-
-def _scaled(rows: _Rows, code: np.ndarray, groups: int) -> dict[str, list[Score]]:
-    """RMSSE, wRMSSE and MASE: per series and origin, over those whose training scale is above zero."""
-    key = code * (int(rows.path.max(initial=0)) + 1) + rows.path
-    path, begin = pd.factorize(key)[0], np.flatnonzero(~pd.Series(key).duplicated().to_numpy())
-    of_path, n = code[begin], np.bincount(path)
-    no_scale = "no series has a training scale above zero"
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.asarray(np.bincount(path, values, minlength=len(begin)) / n)
-
-    def total(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
-        return np.bincount(of_path[usable], values[usable], minlength=groups)
-
-    paths, weight = np.bincount(of_path, minlength=groups), rows.weight[begin]
-    roots, means = rows.rmsse_scale[begin], rows.mase_scale[begin]
-    has_root, has_mean = roots > 0, means > 0
-    rmsse = np.sqrt(mean(rows.error**2) / np.where(has_root, roots, 1.0))
-    mase = mean(np.abs(rows.error)) / np.where(has_mean, means, 1.0)
-    rooted, meant = (np.bincount(of_path[there], minlength=groups) for there in (has_root, has_mean))
-    weighted = zip(total(rmsse * weight, has_root), total(weight, has_root), paths, rooted, strict=True)
-    return {
-        "rmsse": _ratios(total(rmsse, has_root), rooted, np.where(rooted, rooted, paths), no_scale),
-        "wrmsse": [
-            ratio(float(a), float(b), int(k), "weights are zero" if some else no_scale) for a, b, k, some in weighted
-        ],
-        "mase": _ratios(total(mase, has_mean), meant, np.where(meant, meant, paths), no_scale),
-    }
+        there = level in has.levels
+        table[f"coverage{level}"] = _ratios(of[f"in{level}"], n, n) if there else _absent(n, no_interval)
+    reason = "no series has a seasonal-naive error above zero in training"
+    winkler = _ratios(of["interval"], of["intervals"], n, reason)
+    table["winkler80"] = winkler if 80 in has.levels else _absent(n, no_interval)
+    table["scrps"] = _ratios(of["pinball"], of["actual"], n) if has.quantiles else _absent(n, no_grid)
+    left = _ratios(of["beside_naive"], of["naive"], of["both"], "seasonal naive makes no error")
+    gained = [one if one.value is None else Score(1.0 - one.value, one.n) for one in left]
+    table["fva"] = gained if has.naive else _absent(n, "no seasonal-naive forecast of the same rows")
+    return {group: {name: table[name][place] for name in SCORE_NAMES} for place, group in enumerate(names)}
 
 
 def _ratios(over: np.ndarray, under: np.ndarray, n: np.ndarray, what: str = ZERO) -> list[Score]:
@@ -281,11 +230,10 @@ def compare_families(
     frame: pd.DataFrame, scales: pd.DataFrame, families: tuple[str, ...], **groups: Any
 ) -> dict[str, ScoreSet]:
     """A `ScoreSet` per family column of a backtest frame, with FVA against its seasonal_naive column."""
-    out = {}
-    named: Callable[[str], pd.DataFrame] = lambda f: frame.assign(yhat=frame[f])  # noqa: E731
-    for family in families:
-        table = named(family)
-        if "seasonal_naive" in frame.columns:
-            table = table.assign(naive=frame["seasonal_naive"])
-        out[family] = score_frame(table, scales, **groups)
-    return out
+    shared = {name: frame[name].to_numpy() for name in ("unique_id", "origin", "h", "y", "censored")}
+    if "seasonal_naive" in frame.columns:
+        shared["naive"] = frame["seasonal_naive"].to_numpy()
+    return {
+        family: score_frame(pd.DataFrame(shared | {"yhat": frame[family].to_numpy()}, copy=False), scales, **groups)
+        for family in families
+    }

@@ -15,7 +15,7 @@ import pandas as pd
 from forecasting.engine.backtest import Backtest, Progress, backtest_and_facts, require_history, rolling_origins
 from forecasting.engine.bootstrap import Evidence, no_evidence, paired_bootstrap
 from forecasting.engine.business import BusinessPolicy, BusinessScores, business_scores
-from forecasting.engine.combine import SweepPoint, choose_spec, combine
+from forecasting.engine.combine import SweepPoint, choose_spec, combined
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.facts import Facts
 from forecasting.engine.fitted import FittedModel
@@ -68,16 +68,18 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A spec on the rolling origins: its combined forecasts (with intervals), calibration and scores.
+    """A spec on the rolling origins: the calibration of its intervals, its scores, and the levels above the series.
 
-    frame: unique_id, origin, ds, h, y, censored, yhat, naive, family, flags, lo80, hi80, lo95, hi95. Its intervals come
-    from the same residuals, so their coverage here is a check of the fit, not evidence; the holdout is.
+    The intervals scored come from the same residuals, so their coverage here is a check of the fit, not evidence; the
+    holdout is. declined: as `Backtest.declined`. The rows are not kept: they are most of a large tenant's memory.
     """
 
-    backtest: Backtest
-    frame: pd.DataFrame
     calibration: Calibration
     scores: ScoreSet
+    declined: pd.DataFrame
+    families: tuple[str, ...]
+    horizon: int
+    origins: tuple[date, ...]
     hierarchy: Hierarchy | None = None
 
 
@@ -187,16 +189,21 @@ def _reconciled(
     if why_not is not None:
         return Reconciliation(BOTTOM_UP, why_not), None
     nodes = node_backtest(panel, spec, result.origins, gap=gap, executor=executor)
-    frame = _of_series(result, spec, facts).assign(closed=result.frame["closed"])
+    frame = _of_series(result, spec, facts)
     mint = cross_fitted(frame, nodes)
     found = compare(frame, mint[0], nodes, result.scales, seed=spec.seed, week_steps=WEEK_STEPS[spec.grain])
     return found, mint if found.chosen == MINT else None
 
 
 def _of_series(result: Backtest, spec: ModelSpec, facts: Facts) -> pd.DataFrame:
-    """The rows of a backtest with what the spec's weights make of the families' forecasts: yhat."""
-    frame = result.frame[["unique_id", "origin", "ds", "h", "y", "censored"]]
-    return frame.join(combine(result.frame, spec.weights, facts.classes))
+    """The rows of a backtest (unique_id, origin, ds, h, y, censored, closed; naive where seasonal_naive is in it) with
+    what the spec's weights make of the families' forecasts: yhat."""
+    names = {name: name for name in ("unique_id", "origin", "ds", "h", "y", "censored", "closed")}
+    if "seasonal_naive" in result.frame.columns:
+        names["naive"] = "seasonal_naive"
+    rows = {name: result.frame[of].to_numpy() for name, of in names.items()}
+    rows["yhat"] = combined(result.frame, spec.weights, facts.classes)
+    return pd.DataFrame(rows, copy=False)
 
 
 def evaluate(
@@ -225,8 +232,10 @@ def evaluate_beside(
     progress: Progress | None = None,
     executor: Executor | None = None,
     beside: Sequence[Task],
+    levels: bool = True,
 ) -> tuple[Evaluation, list[Any]]:
-    """As `evaluate`, while the same processes do other tasks, too; with their results."""
+    """As `evaluate`, while the same processes do other tasks, too; with their results. levels: see
+    `evaluate_backtest`."""
     source = as_source(data)
     require_history(source, spec, origins, step, gap)
     days = rolling_origins(source.last_day, spec.horizon, origins, step, gap, source.grain)
@@ -238,8 +247,8 @@ def evaluate_beside(
         panel = source.panel(source.segments[0])
         if why_no_mint(panel, spec.families, days) is None:
             nodes = node_backtest(panel, spec, days, gap=gap, executor=executor)
-            above = cross_fitted(_of_series(result, spec, facts).assign(closed=result.frame["closed"]), nodes)
-    return evaluate_backtest(facts, spec, result, above=above), made
+            above = cross_fitted(_of_series(result, spec, facts), nodes)
+    return evaluate_backtest(facts, spec, result, above=above, levels=levels), made
 
 
 def evaluate_backtest(
@@ -251,30 +260,21 @@ def evaluate_backtest(
     above the series are sums of the series' forecasts, here and in what is fitted with this evaluation. levels: whether
     their intervals are calibrated, too.
     """
-    classes = facts.classes
-    frame, variances = _of_series(result, spec, facts), None
+    frame, variances, week = _of_series(result, spec, facts), None, WEEK_STEPS[spec.grain]
     if above is not None:
-        yhat, variances = above
-        frame = frame.assign(yhat=yhat)
-    if "seasonal_naive" in result.frame.columns:
-        frame = frame.assign(naive=result.frame["seasonal_naive"])
-    week = WEEK_STEPS[spec.grain]
-    calibration = Calibration.fit(frame, classes, week_steps=week)
-    frame = calibration.apply(frame)
+        frame["yhat"], variances = above
+    calibration = Calibration.fit(frame, facts.classes, week_steps=week)
     scores = score_frame(
         frame,
         result.scales,
         quantiles=calibration.quantiles,
-        classes=classes,
+        intervals=calibration.apply,
+        classes=facts.classes,
         stores=facts.stores,
         week_steps=week,
     )
-    # A closed day is known to have sold nothing: a sum with it is known.
-    hierarchy = None
-    if levels:
-        known = frame[["unique_id", "origin", "ds", "h", "y", "censored", "yhat"]].assign(closed=result.frame["closed"])
-        hierarchy = Hierarchy.fit(known, facts.static, week_steps=week, variances=variances)
-    return Evaluation(result, frame, calibration, scores, hierarchy)
+    hierarchy = Hierarchy.fit(frame, facts.static, week_steps=week, variances=variances) if levels else None
+    return Evaluation(calibration, scores, result.declined, result.families, result.horizon, result.origins, hierarchy)
 
 
 def assess(

@@ -19,7 +19,7 @@ from forecasting.engine.holdout import holdout_tasks, joined
 from forecasting.engine.sentence import summarise
 from forecasting.engine.tasks import run_tasks
 from forecasting.engine.train import Evaluation, assess_holdout, cost_evidence, evaluate_beside, part_evidence
-from forecasting.engine.types import ModelSpec, TrainingWindow
+from forecasting.engine.types import MINT, ModelSpec, TrainingWindow
 from forecasting.errors import CandidateNotJudgeable
 from forecasting.models import GatePolicy, GateReport, HoldoutAccess, ModelVersion
 from forecasting.selectors_shadow import cited
@@ -162,12 +162,19 @@ def _compare(
 
 
 def _rival(spec: ModelSpec, training: DatabaseSource, demand: DemandSnapshot) -> tuple[Evaluation, FittedModel]:
-    """The opponent's spec, fitted on the candidate's window, with the calibration of the same rolling origins."""
+    """The opponent's spec, fitted on the candidate's window, with the calibration of the same rolling origins. Levels
+    above its series are left out where they change no forecast."""
     fits = fit_tasks(training, spec, training.window, demand.executor)
-    evaluation, parts = evaluate_beside(training, spec, origins=BACKTEST_ORIGINS, executor=demand.executor, beside=fits)
-    levels = evaluation.hierarchy
+    evaluation, parts = evaluate_beside(
+        training,
+        spec,
+        origins=BACKTEST_ORIGINS,
+        executor=demand.executor,
+        beside=fits,
+        levels=spec.reconciliation == MINT,  # else they change no series' forecast
+    )
     return evaluation, fitted_of(
-        parts, training, spec, evaluation.calibration, window=training.window, hierarchy=levels
+        parts, training, spec, evaluation.calibration, window=training.window, hierarchy=evaluation.hierarchy
     )
 
 

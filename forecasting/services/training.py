@@ -201,6 +201,7 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
         found = search(sealed, config, progress=progress, executor=demand.executor)
         spec, evaluation, declined = found.spec, found.evaluation, found.declined
         backtest = _search_report(found)
+        del found  # with the rows of the backtest, which are large
         progress.next("Fitting up to the holdout, and up to the as-of date")
         tasks = _fits(sealed, whole, spec, demand)
         parts = run_tasks(tasks, demand.executor)
@@ -216,7 +217,7 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
             executor=demand.executor,
             beside=_fits(sealed, whole, spec, demand),
         )
-        declined = evaluation.backtest.declined
+        declined = evaluation.declined
         backtest = _evaluation_report(evaluation)
         if decision is not None:
             backtest["reason"] = where_from(decision)
@@ -244,12 +245,11 @@ def _champion_spec(champion: ChampionAssignment | None) -> EngineSpec:
 
 
 def _evaluation_report(evaluation: Evaluation) -> dict[str, Any]:
-    result = evaluation.backtest
     return {
         "scores": evaluation.scores.to_json(),
-        "origins": [day.isoformat() for day in result.origins],
-        "horizon": result.horizon,
-        "families": list(result.families),
+        "origins": [day.isoformat() for day in evaluation.origins],
+        "horizon": evaluation.horizon,
+        "families": list(evaluation.families),
     }
 
 

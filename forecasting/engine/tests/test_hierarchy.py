@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -168,7 +169,8 @@ def test_node_errors__nothing_forecast__members_are_counted():
 
 def slow_errors(frame: pd.DataFrame, static: pd.DataFrame) -> dict[tuple[object, ...], tuple[float, float, bool]]:
     """(level, key, origin, ds) -> y, yhat, censored of the node, by plain loops over the rows."""
-    facts, groups = {row["unique_id"]: row for row in static.to_dict("records")}, {}
+    facts = {row["unique_id"]: row for row in static.to_dict("records")}
+    groups: dict[tuple[object, ...], list[dict[Any, Any]]] = {}
     for row in frame.to_dict("records"):
         one = facts.get(row["unique_id"])
         if one is None:
