@@ -154,9 +154,10 @@ def backtest_and_facts(
             progress(share, total, f"Backtest at origin {task.origin}")
 
     made = run_tasks([*tasks, *beside], executor, told)
-    result = _assembled(made[: len(tasks)], spec, origins, len(source.segments))
     facts = Facts.joined([part.facts for part in made[: len(tasks)] if part.facts is not None])
-    return result, facts, made[len(tasks) :]
+    aside = made[len(tasks) :]
+    del made[len(tasks) :]
+    return _assembled(made, spec, origins, len(source.segments)), facts, aside
 
 
 def origin_tasks(
@@ -220,19 +221,37 @@ class OriginTask:
         return OriginPart(rows, scales, pd.concat(declined), facts)
 
 
-def _assembled(parts: Sequence[OriginPart], spec: ModelSpec, origins: Sequence[date], segments: int) -> Backtest:
-    """The backtest from its parts (segment by segment): ordered by origin, then by segment."""
+def _assembled(parts: list[OriginPart], spec: ModelSpec, origins: Sequence[date], segments: int) -> Backtest:
+    """The backtest from its parts (segment by segment): ordered by origin, then by segment. The list is emptied."""
     k = len(origins)
     by_origin = [[parts[number * k + place] for number in range(segments)] for place in range(k)]
     begun = [[part for part in row if len(part.scales)] for row in by_origin]
     if not all(begun):
         raise NoUsableSeries("no series has begun by the first origin")
-    columns = ["unique_id", "origin", "family", "reason"]
+    scales = [weighed([part.scales for part in row]) for row in begun]
+    declined = [part.declined for row in begun for part in row]
+    frames = [part.frame for row in begun for part in row]
+    parts.clear()
+    del by_origin, begun
     return Backtest(
-        frame=pd.concat([part.frame for row in begun for part in row], ignore_index=True),
-        scales=pd.concat([weighed([part.scales for part in row]) for row in begun], ignore_index=True),
-        declined=pd.concat([part.declined for row in begun for part in row], ignore_index=True)[columns],
+        frame=_stacked(frames),
+        scales=pd.concat(scales, ignore_index=True),
+        declined=pd.concat(declined, ignore_index=True)[["unique_id", "origin", "family", "reason"]],
         families=spec.families,
         horizon=spec.horizon,
         origins=tuple(origins),
     )
+
+
+def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all frames, which have the same columns, in their order. The list is emptied: each frame is let go as
+    soon as it is copied, so that the rows of a large tenant are never there twice."""
+    names, total, start = list(frames[0].columns), sum(map(len, frames)), 0
+    out = {name: np.empty(total, np.result_type(*(frame[name].to_numpy() for frame in frames))) for name in names}
+    frames.reverse()
+    while frames:
+        frame = frames.pop()
+        for name, column in out.items():
+            column[start : start + len(frame)] = frame[name].to_numpy()
+        start += len(frame)
+    return pd.DataFrame(out, copy=False)

@@ -47,22 +47,25 @@ class Rows:
     @classmethod
     def read(cls, frame: pd.DataFrame, families: Sequence[str], classes: pd.Series, stand_ins: Sequence[str]) -> Rows:
         """The rows of a backtest frame that can be scored. classes: index unique_id."""
-        frame = frame.loc[~frame["censored"] & frame["y"].notna()]
-        values = frame[list(families)].to_numpy(dtype="float64")
-        stand_in = np.full(len(frame), np.nan)
+        known = (~frame["censored"] & frame["y"].notna()).to_numpy(dtype=bool)
+        series = frame["unique_id"].to_numpy()[known]
+        values = np.empty((len(series), len(families)))
+        for place, name in enumerate(families):
+            values[:, place] = frame[name].to_numpy(dtype="float64")[known]
+        stand_in = np.full(len(series), np.nan)
         for name in (f for f in stand_ins if f in families):
             stand_in = np.where(np.isnan(stand_in), values[:, list(families).index(name)], stand_in)
         kinds = pd.Categorical(classes)
-        code = pd.Series(kinds.codes, index=classes.index).reindex(frame["unique_id"]).fillna(-1)
+        codes = np.append(kinds.codes, -1).astype("int8")
         return cls(
             families=tuple(families),
             classes=tuple(str(name) for name in kinds.categories),
-            y=frame["y"].to_numpy(dtype="float64"),
+            y=frame["y"].to_numpy(dtype="float64")[known],
             values=values,
             stand_in=stand_in,
-            of_class=code.to_numpy().astype("int8"),
-            origin=frame["origin"].to_numpy().astype("datetime64[D]").astype("int64"),
-            series=frame["unique_id"].to_numpy(),
+            of_class=codes[classes.index.get_indexer(pd.Index(series))],
+            origin=frame["origin"].to_numpy()[known].astype("datetime64[D]").astype("int32"),
+            series=series,
         )
 
     def where(self, mask: np.ndarray) -> Rows:
