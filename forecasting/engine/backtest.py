@@ -234,7 +234,7 @@ def _assembled(parts: list[OriginPart], spec: ModelSpec, origins: Sequence[date]
     parts.clear()
     del by_origin, begun
     return Backtest(
-        frame=_stacked(frames),
+        frame=stacked(frames),
         scales=pd.concat(scales, ignore_index=True),
         declined=pd.concat(declined, ignore_index=True)[["unique_id", "origin", "family", "reason"]],
         families=spec.families,
@@ -243,7 +243,7 @@ def _assembled(parts: list[OriginPart], spec: ModelSpec, origins: Sequence[date]
     )
 
 
-def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+def stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """The rows of all frames, which have the same columns, in their order. The list is emptied: each frame is let go as
     soon as it is copied, so that the rows of a large tenant are never there twice."""
     names, total, start = list(frames[0].columns), sum(map(len, frames)), 0

@@ -165,7 +165,8 @@ def path_demand(frame: pd.DataFrame, values: pd.DataFrame, policy: BusinessPolic
     day hides it, a closed day has none to hide.
     """
     steps = protection_steps(policy, grain)
-    first = frame.loc[frame["h"] <= steps]
+    read = [name for name in ("unique_id", "origin", "y", "censored", "closed") if name in frame.columns]
+    first = frame[read].loc[frame["h"] <= steps]
     unsure = first["censored"] & ~first["closed"] if "closed" in first.columns else first["censored"]
     hidden = unsure | first["y"].isna()
     by = first.assign(hidden=hidden).groupby(["unique_id", "origin"])
@@ -178,7 +179,7 @@ def path_demand(frame: pd.DataFrame, values: pd.DataFrame, policy: BusinessPolic
 def order_paths(frame: pd.DataFrame, calibration: Calibration, demand: pd.DataFrame, steps: int) -> pd.DataFrame:
     """The paths of `demand` (as from `path_demand`) that `frame` forecasts whole, with the quantity ordered (units)."""
     ratio = demand.drop_duplicates("unique_id").set_index("unique_id")["critical_ratio"]
-    order = calibration.protection_quantile(frame.loc[frame["h"] <= steps], steps, ratio)
+    order = calibration.protection_quantile(frame, steps, ratio)
     return demand.merge(order, on=["unique_id", "origin"]).dropna(subset=["quantity"])
 
 

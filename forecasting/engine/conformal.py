@@ -148,8 +148,8 @@ class Calibration:
         with the square root of the steps.
         """
         keys = [k for k in ("unique_id", "origin") if k in frame.columns]
-        first = frame.loc[frame["h"] <= steps]
-        first = first.assign(scale=self.scale(first))
+        first = frame[[*keys, "h", "yhat"]].loc[frame["h"] <= steps]
+        first["scale"] = self.scale(first)
         by = first.groupby(keys)
         total = pd.DataFrame({"yhat": by["yhat"].sum(), "scale": by["scale"].mean(), "n": by.size()})
         total = total.loc[total["n"] == steps].reset_index()

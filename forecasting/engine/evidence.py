@@ -88,15 +88,16 @@ def weekly(business: BusinessScores, weeks: float) -> dict[str, Any]:
     return out
 
 
-def _known(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.loc[~frame["censored"] & frame["y"].notna() & frame["yhat"].notna()]
+def _known(frame: pd.DataFrame) -> np.ndarray:
+    """Which rows have a forecast and a known actual (boolean)."""
+    return (~frame["censored"] & frame["y"].notna() & frame["yhat"].notna()).to_numpy(dtype=bool)
 
 
-def _errors(rows: pd.DataFrame) -> dict[str, Any]:
+def _errors(y: np.ndarray, yhat: np.ndarray) -> dict[str, Any]:
     """WAPE and bias of rows with a known actual."""
-    error, total = rows["yhat"] - rows["y"], float(rows["y"].abs().sum())
-    absolute = ratio(float(error.abs().sum()), total, len(rows))
-    bias = ratio(float(error.sum()), total, len(rows))
+    error, total = yhat - y, float(np.abs(y).sum())
+    absolute = ratio(float(np.abs(error).sum()), total, len(y))
+    bias = ratio(float(error.sum()), total, len(y))
     return {"wape": absolute.to_json(), "bias": bias.to_json()}
 
 
@@ -108,16 +109,19 @@ def _weeks(sides: Mapping[str, Judged], window: TrainingWindow) -> list[dict[str
     for k in range(-(-window.holdout_days // 7)):
         start = window.holdout_start + timedelta(days=7 * k)
         end = min(start + timedelta(days=6), window.holdout_end)
-        rows = {n: f.loc[(f["ds"] >= pd.Timestamp(start)) & (f["ds"] <= pd.Timestamp(end))] for n, f in known.items()}
-        scores = {name: _errors(part) for name, part in rows.items()}
-        out.append({"week": k + 1, "start": start.isoformat(), "end": end.isoformat(), **scores})
+        row: dict[str, Any] = {"week": k + 1, "start": start.isoformat(), "end": end.isoformat()}
+        for name, side in sides.items():
+            here = known[name] & side.frame["ds"].between(pd.Timestamp(start), pd.Timestamp(end)).to_numpy()
+            row[name] = _errors(*(side.frame[column].to_numpy(dtype="float64")[here] for column in ("y", "yhat")))
+        out.append(row)
     return out
 
 
 def _stores(sides: Mapping[str, Judged], stores: pd.Series, weeks: float) -> tuple[list[dict[str, Any]], int]:
     """The stores that sell most, with error and cost a week of both sides; and how many were left out."""
-    champion = _known(sides["champion"].frame)
-    volume = champion["y"].groupby(champion["unique_id"].map(stores)).sum().sort_values(ascending=False, kind="stable")
+    frame = sides["champion"].frame
+    sold = frame["y"].where(_known(frame)).groupby(frame["unique_id"]).sum(min_count=1).dropna()
+    volume = sold.groupby(stores.reindex(sold.index)).sum().sort_values(ascending=False, kind="stable")
     shown = [str(name) for name in volume.index[:MOST_STORES]]
     costs = {name: _store_costs(side.assessment.business, stores, weeks) for name, side in sides.items()}
     out = []
@@ -146,15 +150,21 @@ def _store_costs(business: BusinessScores, stores: pd.Series, weeks: float) -> A
     return of
 
 
-def _freshest(frame: pd.DataFrame) -> pd.DataFrame:
-    """One forecast a series and day: that of the latest origin."""
-    return frame.sort_values(["unique_id", "ds", "h"], kind="stable").drop_duplicates(["unique_id", "ds"])
+def _freshest(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """One forecast a series and day, that of the latest origin: unique_id, ds and the columns, by both."""
+    series, ids = pd.factorize(frame["unique_id"].to_numpy())
+    day, days = pd.factorize(frame["ds"].to_numpy())
+    key, h = series * len(days) + day, frame["h"].to_numpy()
+    nearest = np.full(len(ids) * len(days), np.iinfo("int64").max)
+    np.minimum.at(nearest, key, h)
+    rows: pd.DataFrame = frame.loc[h == nearest[key], ["unique_id", "ds", *columns]]
+    return rows.sort_values(["unique_id", "ds"], kind="stable", ignore_index=True)
 
 
 def _differences(candidate: pd.DataFrame, champion: pd.DataFrame, static: pd.DataFrame) -> list[dict[str, Any]]:
     """The series whose two forecasts differ most in units, day by day."""
-    ours = _freshest(candidate)[["unique_id", "ds", "y", "censored", "yhat"]]
-    theirs = _freshest(champion)[["unique_id", "ds", "yhat"]].rename(columns={"yhat": "champion"})
+    ours = _freshest(candidate, ["y", "censored", "yhat"])
+    theirs = _freshest(champion, ["yhat"]).rename(columns={"yhat": "champion"})
     both = ours.merge(theirs, on=["unique_id", "ds"], how="inner")
     apart = (both["yhat"] - both["champion"]).abs().groupby(both["unique_id"]).sum()
     largest = apart.sort_values(ascending=False, kind="stable").index[:MOST_SERIES]

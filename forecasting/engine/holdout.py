@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 
-from forecasting.engine.backtest import actuals, segment_scales, weighed
+from forecasting.engine.backtest import actuals, segment_scales, stacked, weighed
 from forecasting.engine.business import unit_values
 from forecasting.engine.errors import NoUsableSeries
 from forecasting.engine.families import get_family
@@ -20,6 +19,7 @@ from forecasting.engine.source import PanelSource
 from forecasting.engine.types import ModelSpec, TrainingWindow
 
 STRIDE = 7
+_FACTS = ("values", "static")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class HoldoutTask:
         """The part of this segment: its scales carry units and revenue, which become weights with the others'."""
         panel = self.source.panel(self.segment)
         frame = holdout_forecasts(panel, self.fitted, self.window, horizon=self.horizon)
+        frame = frame.drop(columns=["family", "flags"], errors="ignore")  # who made it is not judged
         return _part(panel, self.fitted.spec, frame, pd.Timestamp(holdout_origins(self.window)[0]))
 
 
@@ -72,20 +73,20 @@ def holdout_tasks(
     return [HoldoutTask(source.narrow(one), one, fitted.narrow(one), window, steps) for one in segments]
 
 
-def joined(parts: Sequence[Holdout]) -> Holdout:
-    """The holdout of all segments. Raises NoUsableSeries where not one row was forecast."""
+def joined(parts: list[Holdout]) -> Holdout:
+    """The holdout of all segments: rows by origin and series. The list is emptied. Raises NoUsableSeries where not one
+    row was forecast."""
     frames = [part.frame for part in parts if len(part.frame)]
     if not frames:
         raise NoUsableSeries("no series of the holdout could be forecast")
-    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    if len(parts) > 1:
-        frame = frame.sort_values(["origin", "unique_id", "h"], kind="stable", ignore_index=True)
-    return Holdout(
-        frame=frame,
-        scales=weighed([part.scales for part in parts]),
-        values=pd.concat([part.values for part in parts], ignore_index=True),
-        static=pd.concat([part.static for part in parts], ignore_index=True),
-    )
+    scales = weighed([part.scales for part in parts])
+    values, static = (pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in _FACTS)
+    parts.clear()
+    frame = stacked(frames) if len(frames) > 1 else frames[0]
+    order = np.lexsort([frame[name].to_numpy() for name in ("h", "unique_id", "origin")])
+    if (np.diff(order) != 1).any():
+        frame = pd.DataFrame({name: frame.pop(name).to_numpy()[order] for name in list(frame.columns)}, copy=False)
+    return Holdout(frame=frame, scales=scales, values=values, static=static)
 
 
 def _part(panel_full: Panel, spec: ModelSpec, frame: pd.DataFrame, first: pd.Timestamp) -> Holdout:

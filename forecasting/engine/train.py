@@ -298,7 +298,7 @@ def assess_holdout(holdout: Holdout, fitted: FittedModel, policy: BusinessPolicy
         stores=static.set_index("unique_id")["store_id"] if "store_id" in static.columns else None,
         week_steps=WEEK_STEPS[fitted.spec.grain],
     )
-    known = frame.loc[~frame["censored"]]
+    known = frame[["unique_id", "origin", "ds"]].loc[~frame["censored"]]
     return Assessment(
         scores=scores,
         business=business_scores(frame, fitted.calibration, holdout.values, policy, grain=fitted.spec.grain),
@@ -311,12 +311,10 @@ def assess_holdout(holdout: Holdout, fitted: FittedModel, policy: BusinessPolicy
 
 def rows_sha256(holdout: pd.DataFrame) -> str:
     """Identity of the rows judged: series, origin, day, actual, censored - whatever their order."""
-    rows = holdout[["unique_id", "origin", "ds", "y", "censored"]].sort_values(["unique_id", "origin", "ds"])
-    digest = hashlib.sha256()
-    for column in rows.columns:
-        values = rows[column]
+    order, digest = np.lexsort([holdout[name].to_numpy() for name in ("ds", "origin", "unique_id")]), hashlib.sha256()
+    for column in ("unique_id", "origin", "ds", "y", "censored"):
         kind = {"y": "float64", "censored": "bool"}.get(column, "int64")
-        digest.update(np.ascontiguousarray(values.to_numpy().astype(kind)).tobytes())
+        digest.update(holdout[column].to_numpy().astype(kind, copy=False)[order].tobytes())
     return digest.hexdigest()
 
 

@@ -146,7 +146,9 @@ def _compare(
     whole, window, steps = demand.source(opened), training.window, fitted.spec.horizon
     tasks = [holdout_tasks(whole, side, window, steps) for side in (fitted, rival)]
     made = run_tasks([task for side in tasks for task in side], demand.executor)
-    ours, theirs = joined(made[: len(tasks[0])]), joined(made[len(tasks[0]) :])
+    of_rival = made[len(tasks[0]) :]
+    del made[len(tasks[0]) :]  # so that each side's parts are let go with it
+    ours, theirs = joined(made), joined(of_rival)
     business, gates = body.business_policy(), body.gate_thresholds()
     sides = [Judged(one.frame, assess_holdout(one, side, business)) for one, side in ((ours, fitted), (theirs, rival))]
     spread = cost_evidence(
