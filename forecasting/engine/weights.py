@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from forecasting.engine.paths import MOST_ROWS
+
 UNITS = 20
 """Shares are counted in twentieths."""
 NEAR = 0.01
@@ -70,6 +72,8 @@ class Rows:
 
     def where(self, mask: np.ndarray) -> Rows:
         """The rows of a boolean mask."""
+        if mask.all():
+            return self
         parts = (self.y, self.values, self.stand_in, self.of_class, self.origin, self.series)
         return Rows(self.families, self.classes, *(part[mask] for part in parts))
 
@@ -80,7 +84,10 @@ class Rows:
     @cached_property
     def made_by(self) -> np.ndarray:
         """Which families made each row, as a number: bit i for family i."""
-        return np.asarray(np.isfinite(self.values) @ (1 << np.arange(len(self.families))))
+        out = np.zeros(len(self.y), dtype="int32")
+        for place in range(len(self.families)):
+            out |= np.isfinite(self.values[:, place]).astype("int32") << place
+        return out
 
     def forecast(self, shares: np.ndarray) -> np.ndarray:
         """What `combine` makes of the rows with these shares (one number a family); NaN where nobody forecast."""
@@ -106,16 +113,19 @@ class Rows:
         """
         total = np.zeros(len(shares))
         for pattern in np.unique(self.made_by):
-            rows = self.made_by == pattern
+            matching = np.flatnonzero(self.made_by == pattern)
             here = np.flatnonzero(pattern >> np.arange(len(self.families)) & 1)
-            y, stand_in = self.y[rows], self.stand_in[rows]
             weight = shares[:, here]
             sums = weight.sum(axis=1)
             carried = sums > 0
-            if carried.any():
-                mixed = self.values[np.ix_(rows, here)] @ (weight[carried] / sums[carried, None]).T
-                total[carried] += np.abs(y[:, None] - mixed).sum(axis=0)
-            total[~carried] += np.nansum(np.abs(y - stand_in))
+            mixing = (weight[carried] / sums[carried, None]).T
+            for start in range(0, len(matching), MOST_ROWS):
+                rows = matching[start : start + MOST_ROWS]
+                y = self.y[rows]
+                if carried.any():
+                    total[carried] += np.abs(y[:, None] - self.values[np.ix_(rows, here)] @ mixing).sum(axis=0)
+                if not carried.all():
+                    total[~carried] += np.nansum(np.abs(y - self.stand_in[rows]))
         return total
 
 
