@@ -244,8 +244,10 @@ def _assembled(parts: list[OriginPart], spec: ModelSpec, origins: Sequence[date]
 
 
 def stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all frames, which have the same columns, in their order. The list is emptied: each frame is let go as
-    soon as it is copied, so that the rows of a large tenant are never there twice."""
+    """The rows of all frames in their order. The list is emptied: each frame is let go as soon as it is copied, so that
+    the rows of a large tenant are never there twice. Raises ValueError where they do not have the same columns."""
+    if any(list(frame.columns) != list(frames[0].columns) for frame in frames):
+        raise ValueError("the frames do not have the same columns")
     names, total, start = list(frames[0].columns), sum(map(len, frames)), 0
     out = {name: np.empty(total, np.result_type(*(frame[name].to_numpy() for frame in frames))) for name in names}
     frames.reverse()

@@ -60,7 +60,7 @@ def combine(frame: pd.DataFrame, weights: Weights, classes: pd.Series) -> pd.Dat
 
 
 def combined(frame: pd.DataFrame, weights: Weights, classes: pd.Series) -> np.ndarray:
-    """The yhat of `combine` alone, reckoned some rows at a time."""
+    """yhat of `combine` alone (units; NaN where no family forecast), one for each row, reckoned some rows at a time."""
     parts = []
     for start in range(0, len(frame), MOST_ROWS):
         rows = frame.iloc[start : start + MOST_ROWS]
@@ -81,7 +81,7 @@ def _mixed(
     number = classes.map({kind: place for place, kind in enumerate(kinds)}).fillna(0).astype("int64")
     at = number.index.get_indexer(pd.Index(frame["unique_id"]))
     kind = np.where(at < 0, 0, number.to_numpy()[at]) if len(number) else np.zeros(len(frame), dtype="int64")
-    shares = np.array([[weights.get(one, {}).get(f, 0.0) for f in names] for one in kinds])
+    shares = np.array([[weights[one].get(f, 0.0) for f in names] for one in kinds])
     weight, values = shares.reshape(len(kinds), len(names))[kind], frame[names].to_numpy(dtype="float64")
     present = np.isfinite(values)
     used = np.where(present, weight, 0.0)

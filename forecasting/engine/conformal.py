@@ -90,14 +90,16 @@ class Calibration:
         return pd.Index(ids), sigma, level, names, code
 
     def scale(self, frame: pd.DataFrame) -> np.ndarray:
-        """Scale of each row (unique_id, yhat), in units; wider where the series was not in the backtest."""
+        """Scale of each row (unique_id, [origin], yhat), in units; wider where the series was not in the backtest: its
+        level is then the mean of the rows of its path."""
         ids, sigmas, levels, _, _ = self._known
         yhat = frame["yhat"].to_numpy(dtype="float64")
         at = ids.get_indexer(pd.Index(frame["unique_id"]))
         new = at < 0
         sigma, level = sigmas[at], levels[at]
         if new.any():
-            mean = frame["yhat"].groupby(frame["unique_id"]).transform("mean").to_numpy(dtype="float64")[new]
+            path = [frame[key] for key in ("unique_id", "origin") if key in frame.columns]
+            mean = frame["yhat"].groupby(path).transform("mean").to_numpy(dtype="float64")[new]
             sigma[new], level[new] = COLD_START_FACTOR * curve_at(self.curve, mean), mean
         return np.asarray(sigma * shape(yhat, level))
 

@@ -127,18 +127,19 @@ def _read(given: pd.DataFrame) -> tuple[np.ndarray, ...]:
 
 
 def curve_at(curve: tuple[float, float], level: np.ndarray) -> np.ndarray:
-    """What a series of a level has for its mean absolute residual."""
+    """What a series of each level (its mean forecast, units) has for its mean absolute residual, in units."""
     return np.asarray(np.exp(curve[0]) * np.maximum(level, 0.05) ** curve[1])
 
 
 def shape(yhat: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Within a series the error grows with the square root of the forecast (a count's own law), within limits."""
+    """Factor on the scale of each row: within a series the error grows with the square root of the forecast (a count's
+    own law), within limits. yhat, level: of the row and of its series, units."""
     share = yhat / np.where(level > 0, level, 1.0)
     return np.asarray(np.sqrt(np.clip(np.where(level > 0, share, 1.0), 0.25, 4.0)))
 
 
 def shrunk(absolute: np.ndarray, level: np.ndarray, n: np.ndarray, curve: tuple[float, float]) -> np.ndarray:
-    """A mean absolute residual of n rows, pulled towards what a series of its level has."""
+    """Each mean absolute residual (units, of n rows) pulled towards what a series of its level has."""
     expected = curve_at(curve, level)
     own = n / (n + SHRINK)
     floor = np.maximum(absolute, 0.05 * expected)

@@ -25,7 +25,7 @@ MOST_STORES, MOST_SERIES = 60, 10
 
 @dataclass(frozen=True)
 class Judged:
-    """One side: its forecasts of the holdout (`train.holdout_forecasts`) and their assessment."""
+    """One side: its forecasts of the holdout (`holdout.Holdout.frame`) and their assessment."""
 
     frame: pd.DataFrame
     assessment: Assessment

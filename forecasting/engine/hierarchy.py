@@ -93,7 +93,7 @@ def _keys(static: pd.DataFrame, level: str) -> np.ndarray | None:
 def node_forecasts(frame: pd.DataFrame, tree: Tree) -> pd.DataFrame:
     """Sums of the series' forecasts: unique_id (the node's number), [origin], ds, h, yhat, members.
 
-    frame: unique_id, [origin], ds, h, yhat; what comes out does not depend on the order of its rows.
+    frame: unique_id, [origin], ds, h, yhat (finite); what comes out does not depend on the order of its rows.
     """
     made = _summed(frame, tree, {"yhat": frame["yhat"].to_numpy(dtype="float64")})
     return made[["unique_id", *_keys_of(frame), "yhat", "members"]]
@@ -181,7 +181,7 @@ def _by_series(
 
 
 def _levels(tree: Tree) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each level the ids of the series (ascending) and the node of each: on a level a series belongs to one."""
+    """For each level the ids of the series (ascending) and the node of each: every series of the tree has one there."""
     node, ids = tree.members["node"].to_numpy(), tree.members["unique_id"].to_numpy()
     level = np.array([LEVELS.index(one.level) for one in tree.nodes], dtype="int64")[node - 1]
     rows = np.lexsort((ids, level))

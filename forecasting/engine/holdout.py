@@ -26,9 +26,9 @@ _FACTS = ("values", "static")
 class Holdout:
     """One side's forecasts of the holdout beside its actuals, and what they are judged with.
 
-    frame: as `FittedModel.forecast` with origin, y, censored, closed and naive (the seasonal-naive forecast). scales:
-    as `Backtest.scales`, of the days before the first origin; values: `business.unit_values` of the same days. static:
-    as `Panel.static`.
+    frame: as `FittedModel.forecast` (family and flags may be left out) with origin, y, censored, closed and naive (the
+    seasonal-naive forecast). scales: as `Backtest.scales`, of the days before the first origin; values:
+    `business.unit_values` of the same days. static: as `Panel.static`.
     """
 
     frame: pd.DataFrame
@@ -74,8 +74,8 @@ def holdout_tasks(
 
 
 def joined(parts: list[Holdout]) -> Holdout:
-    """The holdout of all segments: rows by origin and series. The list is emptied. Raises NoUsableSeries where not one
-    row was forecast."""
+    """The holdout of all segments: rows by origin and series. The list is emptied and its frames are taken apart, so
+    that no row is there twice. Raises NoUsableSeries where not one row was forecast."""
     frames = [part.frame for part in parts if len(part.frame)]
     if not frames:
         raise NoUsableSeries("no series of the holdout could be forecast")

@@ -1,4 +1,4 @@
-"""Rolling-origin rows in pieces of whole paths: what is reckoned on the way is as large as a piece, not as the tenant.
+"""Rolling-origin rows in pieces of whole paths, so that what is reckoned on the way need not be as large as the tenant.
 
 A path is all rows of a series from one origin.
 """

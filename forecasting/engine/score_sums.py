@@ -39,7 +39,8 @@ class Rows:
 
     @classmethod
     def of(cls, table: pd.DataFrame, scales: Mapping[str, np.ndarray], grid: pd.DataFrame | None) -> Rows:
-        """From known rows whose paths stand together, their scales, and their quantiles."""
+        """From known rows whose paths stand together, their scales (rmsse_scale, mase_scale, weight: one for each row,
+        NaN where there is none) and their quantiles (one column per probability)."""
         y, interval = table["y"].to_numpy(dtype="float64"), None
         inside = {}
         for level in (80, 95):

@@ -13,7 +13,8 @@ from forecasting.engine.paths import path_begins, path_order, pieces
 from forecasting.engine.score_sums import PARTS, Rows, Tally
 
 SCORE_NAMES = ("wape", "bias", "rmsse", "wrmsse", "mase", "coverage80", "coverage95", "winkler80", "scrps", "fva")
-NO_ROWS, ALL = "no rows with a known actual", ""
+NO_ROWS = "no rows with a known actual"
+_ALL = ""  # the only group of the overall scores
 _READ = ("unique_id", "origin", "h", "y", "yhat", "naive", "lo80", "hi80", "lo95", "hi95")
 Made = Callable[[pd.DataFrame], pd.DataFrame]
 """What is made of some rows, row for row."""
@@ -116,21 +117,22 @@ def score_frame(
     if order is not None:
         frame = frame.iloc[order]
         quantiles = quantiles.iloc[order] if isinstance(quantiles, pd.DataFrame) else quantiles
-    of_origin = {origin: part.set_index("unique_id") for origin, part in scales.groupby("origin")}
-    whole, weeks, kinds, shops = Tally({ALL: np.zeros(len(PARTS))}), Tally(), Tally(), Tally()
+    of_origin = {pd.Timestamp(origin): part.set_index("unique_id") for origin, part in scales.groupby("origin")}
+    classes, stores = _named(classes), _named(stores)
+    whole, weeks, kinds, shops = Tally({_ALL: np.zeros(len(PARTS))}), Tally(), Tally(), Tally()
     ids: list[np.ndarray] = []
     days: list[np.ndarray] = []
     for piece in pieces(frame):
         given = frame.iloc[piece]
         known = (~given["censored"] & given["y"].notna() & given["yhat"].notna()).to_numpy()
-        read = {name: given[name].to_numpy()[known] for name in _READ if name in given.columns}
-        table = pd.DataFrame(read, copy=False)
-        table = intervals(table) if intervals is not None else table
-        grid = quantiles.iloc[piece].loc[known] if isinstance(quantiles, pd.DataFrame) else quantiles
-        rows = Rows.of(table, _scales_of(table, of_origin), grid(table) if callable(grid) else grid)
+        table = pd.DataFrame({name: given[name].to_numpy() for name in _READ if name in given.columns}, copy=False)
+        table = intervals(table) if intervals is not None else table  # of whole paths, as what serves
+        grid = _grid(quantiles, table, piece)
+        table = table.loc[known]
+        rows = Rows.of(table, _scales_of(table, of_origin), None if grid is None else grid.loc[known])
         ids.append(table["unique_id"].unique())
         days.append(table["origin"].unique())
-        whole.add(rows, np.zeros(len(table), dtype="int64"), [ALL])
+        whole.add(rows, np.zeros(len(table), dtype="int64"), [_ALL])
         weeks.add(rows, *_grouped(((table["h"] - 1) // week_steps + 1).astype("int64")))
         if classes is not None:
             kinds.add(rows, *_grouped(table["unique_id"].map(classes)))
@@ -142,14 +144,28 @@ def score_frame(
         naive="naive" in frame.columns,
     )
     return ScoreSet(
-        overall=_scores(whole, has)[ALL],
+        overall=_scores(whole, has)[_ALL],
         by_week=_scores(weeks, has),
         by_class=_scores(kinds, has),
         by_store=_scores(shops, has),
         origins=_distinct(days),
         series=_distinct(ids),
-        rows=int(whole.sums[ALL][0]),
+        rows=int(whole.table()[1]["n"][0]),
     )
+
+
+def _grid(quantiles: Made | pd.DataFrame | None, table: pd.DataFrame, piece: slice) -> pd.DataFrame | None:
+    """The quantiles of a piece's rows, given or made."""
+    if quantiles is None:
+        return None
+    return quantiles.iloc[piece] if isinstance(quantiles, pd.DataFrame) else quantiles(table)
+
+
+def _named(groups: pd.Series | None) -> pd.Series | None:
+    """The groups as texts: a missing one has the same name in every piece."""
+    if groups is None:
+        return None
+    return pd.Series([str(name) for name in groups], index=groups.index, dtype=object)
 
 
 def _grouped(key: pd.Series) -> tuple[np.ndarray, list[str]]:

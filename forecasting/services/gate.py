@@ -173,7 +173,7 @@ def _rival(spec: ModelSpec, training: DatabaseSource, demand: DemandSnapshot) ->
         origins=BACKTEST_ORIGINS,
         executor=demand.executor,
         beside=fits,
-        levels=spec.reconciliation == MINT,  # else they change no series' forecast
+        levels=spec.reconciliation == MINT,
     )
     return evaluation, fitted_of(
         parts, training, spec, evaluation.calibration, window=training.window, hierarchy=evaluation.hierarchy

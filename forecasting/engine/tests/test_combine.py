@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.engine import combine as combine_module
 from forecasting.engine.backtest import Backtest
-from forecasting.engine.combine import choose_spec, class_weights, combine, pair_sweep, series_errors
+from forecasting.engine.combine import choose_spec, class_weights, combine, combined, pair_sweep, series_errors
 from forecasting.engine.types import ANY_CLASS, ModelSpec
 
 FRAME = pd.DataFrame(
@@ -101,3 +102,22 @@ def test_pair_sweep__three_families__eleven_points_a_pair_with_intervals():
     first = [p for p in sweep if set(p.weights[ANY_CLASS]) == {"lightgbm", "prophet"}]
     alone = series_errors(result, {ANY_CLASS: {"lightgbm": 1.0}}, ALL_SMOOTH)
     assert first[0].wape == pytest.approx(alone["error"].sum() / alone["actual"].sum())
+
+
+@pytest.mark.parametrize("most", [1, 3, 100_000])
+@pytest.mark.parametrize(
+    "weights",
+    [{ANY_CLASS: {"lightgbm": 1.0}}, {ANY_CLASS: {"lightgbm": 0.5, "prophet": 0.5}, "lumpy": {"prophet": 1.0}}],
+    ids=["single", "mixture"],
+)
+def test_combined__pieces_of_any_size__is_the_yhat_of_combine(monkeypatch: pytest.MonkeyPatch, most: int, weights):
+    monkeypatch.setattr(combine_module, "MOST_ROWS", most)
+    unknown = FRAME.assign(unique_id=FRAME["unique_id"] + 1)  # series 4 has no class
+    for frame in (FRAME, unknown, FRAME.iloc[:0], FRAME.drop(columns="seasonal_naive")):
+        made = combined(frame, weights, CLASSES)
+        np.testing.assert_array_equal(made, combine(frame, weights, CLASSES)["yhat"].to_numpy(dtype="float64"))
+
+
+def test_combine__no_weights_for_all_classes__an_error():
+    with pytest.raises(KeyError):
+        combine(FRAME, {"lumpy": {"prophet": 1.0}}, CLASSES)

@@ -23,7 +23,7 @@ from forecasting.engine.hierarchy_choice import (
 )
 from forecasting.engine.panel import Panel
 from forecasting.engine.synthetic import RetailShape, retail
-from forecasting.engine.train import SearchConfig, evaluate, search
+from forecasting.engine.train import SearchConfig, evaluate, evaluate_beside, search
 from forecasting.engine.types import BOTTOM_UP, MINT, ModelSpec
 
 ORIGINS = pd.to_datetime(["2024-03-01", "2024-03-15", "2024-03-29", "2024-04-12"])
@@ -171,6 +171,18 @@ def test_fit__mint__forecasts_agree_with_the_nodes_and_come_back_bit_identical(p
     nodes = again.hierarchy.forecast(made, panel.static)
     total = nodes.loc[nodes["level"] == "total", "yhat"].to_numpy()
     assert total == pytest.approx(made.groupby("h")["yhat"].sum().to_numpy(), rel=1e-12)
+
+
+@pytest.mark.parametrize("way", [BOTTOM_UP, MINT])
+def test_evaluate__without_the_levels__same_scores_and_same_forecasts_of_series(panel: Panel, few_rounds, way: str):
+    spec = replace(MINTED, reconciliation=way)
+    whole, lean = (evaluate_beside(panel, spec, origins=3, beside=(), levels=levels)[0] for levels in (True, False))
+    assert whole.hierarchy is not None and lean.hierarchy is None
+    assert lean.scores == whole.scores and lean.calibration == whole.calibration
+    made, other = (
+        fit(panel, spec, one.calibration, hierarchy=one.hierarchy).forecast(panel, 7) for one in (whole, lean)
+    )
+    assert made.equals(other) == (way == BOTTOM_UP), "the levels matter to the series under MinT alone"
 
 
 def test_spec__bottom_up__keeps_the_identity_it_had_and_mint_has_another():

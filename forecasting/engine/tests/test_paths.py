@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,11 +76,11 @@ def test_scores_and_calibration__pieces_of_any_size_and_any_order__the_same_figu
     monkeypatch: pytest.MonkeyPatch, most: int, shuffled: bool
 ):
     frame = rows()
-    classes = pd.Series({k: "smooth" if k % 3 else "lumpy" for k in range(1, SERIES + 1)})
-    stores = pd.Series({k: f"s{k % 4}" for k in range(1, SERIES + 1)})
+    classes = pd.Series({k: "smooth" if k % 3 else "lumpy" for k in range(1, SERIES)})
+    stores = pd.Series({k: float(k % 4) if k % 5 else np.nan for k in range(1, SERIES)})
 
     def figures(of: pd.DataFrame) -> tuple[list[object], list[object]]:
-        calibration = Calibration.fit(of, classes)
+        calibration = Calibration.fit(of.loc[of["unique_id"] % 6 > 0], classes)  # to which some series are new
         found = score_frame(of, scales(frame), quantiles=calibration.quantiles, intervals=calibration.apply,
                             classes=classes, stores=stores)  # fmt: skip
         return _flat(calibration.to_json()), _flat(found.to_json())
@@ -103,3 +107,40 @@ def _flat(value: object) -> list[object]:
     if isinstance(value, list | tuple):
         return [leaf for one in value for leaf in _flat(one)]
     return [value]
+
+
+def many(series: int) -> pd.DataFrame:
+    """Whole paths: 4 origins of 28 steps."""
+    rng = np.random.default_rng(series)
+    origins = pd.to_datetime(["2024-01-07", "2024-02-04", "2024-03-03", "2024-03-31"])
+    keys = pd.MultiIndex.from_product([origins, range(1, series + 1), range(1, 29)], names=["origin", "unique_id", "h"])
+    frame = keys.to_frame(index=False)
+    n = len(frame)
+    return frame.assign(y=rng.poisson(6, n) * 1.0, yhat=rng.gamma(4.0, 1.5, n), naive=6.0, censored=False)
+
+
+def most_memory(work: Callable[[], object]) -> int:
+    """The most bytes that it held at once."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_scores_and_calibration__twice_the_series__what_is_reckoned_on_the_way_stays():
+    few, more = many(2_500), many(5_000)
+    assert len(few) > 4 * paths.MOST_ROWS, "several pieces, or there is nothing to see"
+    classes = pd.Series("smooth", index=range(1, 5_001))
+    calibration = Calibration.fit(few, classes)
+
+    def scored(frame: pd.DataFrame) -> int:
+        found = frame[["unique_id", "origin"]].drop_duplicates().assign(rmsse_scale=1.0, mase_scale=1.0, weight=1.0)
+        made = {"quantiles": calibration.quantiles, "intervals": calibration.apply}
+        return most_memory(lambda: score_frame(frame, found, **made, classes=classes, stores=classes))
+
+    assert scored(more) < 1.2 * scored(few)
+    extra = most_memory(lambda: Calibration.fit(more, classes)) - most_memory(lambda: Calibration.fit(few, classes))
+    assert extra < 75 * (len(more) - len(few)), "a calibration keeps a few figures a row"

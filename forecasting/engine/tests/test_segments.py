@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecasting.engine import errors
-from forecasting.engine.backtest import backtest, rolling_origins
+from forecasting.engine.backtest import backtest, rolling_origins, stacked
 from forecasting.engine.conformal import Calibration
 from forecasting.engine.facts import recent_sales, weights_of
 from forecasting.engine.fitted import FittedModel
 from forecasting.engine.fitting import fit
+from forecasting.engine.holdout import Holdout, joined
 from forecasting.engine.outlook import forecast_all
 from forecasting.engine.panel import Panel, revenue_weights
 from forecasting.engine.ranking import shares_of_top
@@ -140,3 +141,37 @@ def test_model__of_several_segments__forecasts_the_same_after_a_round_trip(
 def test_error__from_another_process__keeps_its_facts_and_message(error: errors.EngineError) -> None:
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (type(again), str(again), again.__dict__) == (type(error), str(error), error.__dict__)
+
+
+def test_stacked__frames_of_all_segments__as_concatenated_and_let_go():
+    frames = [
+        pd.DataFrame({"unique_id": ids, "ds": pd.to_datetime(["2024-01-01"] * len(ids)), "y": 1.5, "closed": False})
+        for ids in ([1, 2], [], [3])
+    ]
+    frames[0]["y"] = [2, 3]  # whole numbers among others
+    expected = pd.concat([frames[0], frames[2]], ignore_index=True)
+    made = stacked([frames[0], frames[1].astype(frames[2].dtypes), frames[2]])
+    pd.testing.assert_frame_equal(made, expected)
+    left = [frames[0], frames[2]]
+    stacked(left)
+    assert left == []
+    with pytest.raises(ValueError, match="same columns"):
+        stacked([frames[0], frames[2].assign(more=1)])
+
+
+def test_joined__segments_whose_ids_lie_between__rows_by_origin_and_series():
+    def part(ids: list[int]) -> Holdout:
+        keys = pd.MultiIndex.from_product([pd.to_datetime(["2024-01-31", "2024-02-07"]), ids, [1, 2]],
+                                          names=["origin", "unique_id", "h"])  # fmt: skip
+        frame = keys.to_frame(index=False)
+        frame["yhat"] = frame["unique_id"] * 10.0 + frame["h"]
+        scales = pd.DataFrame({"unique_id": ids, "rmsse_scale": 1.0, "mase_scale": 1.0, "units": 1.0, "revenue": 1.0,
+                               "origin": pd.Timestamp("2024-01-31")})  # fmt: skip
+        facts = pd.DataFrame({"unique_id": ids})
+        return Holdout(frame, scales, facts, facts)
+
+    parts = [part([1, 4]), part([2, 3])]
+    whole = joined(parts)
+    assert parts == []
+    pd.testing.assert_frame_equal(whole.frame, part([1, 2, 3, 4]).frame)
+    assert sorted(whole.static["unique_id"]) == [1, 2, 3, 4]

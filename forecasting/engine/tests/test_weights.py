@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from forecasting.engine import weights as weights_module
 from forecasting.engine.backtest import Backtest
 from forecasting.engine.bootstrap import resampled_totals, sure_lower
 from forecasting.engine.choice import Study
@@ -173,3 +174,13 @@ def test_resampled_totals__in_chunks__as_all_at_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("forecasting.engine.bootstrap.MOST_COUNTS", 400)
     assert resampled_totals(amounts, seed=3, resamples=101) == pytest.approx(whole, rel=1e-12)
     assert whole.mean(axis=0) == pytest.approx(amounts.sum(axis=0), rel=0.05)
+
+
+@pytest.mark.parametrize("most", [1, 7, 100_000])
+def test_losses__pieces_of_any_size__as_row_by_row(monkeypatch: pytest.MonkeyPatch, most: int):
+    monkeypatch.setattr(weights_module, "MOST_ROWS", most)
+    rows = rows_of(made(3, declines=True, series=6))
+    shares = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0.25, 0.5, 0.25, 0], [0.1, 0.2, 0.3, 0.4]])
+    assert len(np.unique(rows.made_by)) > 1, "some rows were declined"
+    expected = [float(rows.errors(one).sum()) for one in shares]
+    assert rows.losses(shares) == pytest.approx(expected, rel=1e-12)
