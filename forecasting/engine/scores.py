@@ -117,7 +117,8 @@ def score_frame(
     if order is not None:
         frame = frame.iloc[order]
         quantiles = quantiles.iloc[order] if isinstance(quantiles, pd.DataFrame) else quantiles
-    of_origin = {pd.Timestamp(origin): part.set_index("unique_id") for origin, part in scales.groupby("origin")}
+    starts = pd.to_datetime(scales["origin"])
+    of_origin = {origin: part.set_index("unique_id") for origin, part in scales.groupby(starts)}
     classes, stores = _named(classes), _named(stores)
     whole, weeks, kinds, shops = Tally({_ALL: np.zeros(len(PARTS))}), Tally(), Tally(), Tally()
     ids: list[np.ndarray] = []

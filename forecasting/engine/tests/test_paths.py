@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -138,8 +139,8 @@ def test_scores_and_calibration__twice_the_series__what_is_reckoned_on_the_way_s
 
     def scored(frame: pd.DataFrame) -> int:
         found = frame[["unique_id", "origin"]].drop_duplicates().assign(rmsse_scale=1.0, mase_scale=1.0, weight=1.0)
-        made = {"quantiles": calibration.quantiles, "intervals": calibration.apply}
-        return most_memory(lambda: score_frame(frame, found, **made, classes=classes, stores=classes))
+        ready = partial(score_frame, quantiles=calibration.quantiles, intervals=calibration.apply)
+        return most_memory(lambda: ready(frame, found, classes=classes, stores=classes))
 
     assert scored(more) < 1.2 * scored(few)
     extra = most_memory(lambda: Calibration.fit(more, classes)) - most_memory(lambda: Calibration.fit(few, classes))
