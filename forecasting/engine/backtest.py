@@ -15,6 +15,7 @@ from forecasting.engine.errors import HistoryTooShort, NoUsableSeries
 from forecasting.engine.facts import Facts, recent_sales, weights_of
 from forecasting.engine.families.base import no_declines
 from forecasting.engine.guard import cut, limits
+from forecasting.engine.memory import give_back
 from forecasting.engine.panel import STEP_DAYS, Panel
 from forecasting.engine.ranking import fit_family, shares_of_top
 from forecasting.engine.segments import Segment
@@ -256,4 +257,5 @@ def stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
         for name, column in out.items():
             column[start : start + len(frame)] = frame[name].to_numpy()
         start += len(frame)
+    give_back()
     return pd.DataFrame(out, copy=False)

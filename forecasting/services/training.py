@@ -16,6 +16,7 @@ from forecasting import selectors
 from forecasting.engine.families import FAMILY_NAMES
 from forecasting.engine.fitted import FittedModel
 from forecasting.engine.fitting import FitTask, fit_tasks, fitted_of
+from forecasting.engine.memory import give_back
 from forecasting.engine.tasks import run_tasks
 from forecasting.engine.train import Evaluation, SearchConfig, SearchOutcome, evaluate_beside, search
 from forecasting.engine.types import ModelSpec as EngineSpec
@@ -202,6 +203,7 @@ def _train(ctx: RunContext, asked: dict[str, Any], day: date, demand: DemandSnap
         spec, evaluation, declined = found.spec, found.evaluation, found.declined
         backtest = _search_report(found)
         del found  # with the rows of the backtest, which are large
+        give_back()
         progress.next("Fitting up to the holdout, and up to the as-of date")
         tasks = _fits(sealed, whole, spec, demand)
         parts = run_tasks(tasks, demand.executor)
